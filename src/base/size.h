@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Sizes in bytes, and in words for people. */
+#pragma once
+
+#include <glib.h>
+
+/* @bytes as "16 MiB", in the rounding of qemu-img: three significant digits, the largest unit in
+ * which the value is at least 0.977. Returns a new string. */
+char *img_size_to_text (guint64 bytes);
+
+/* @bytes rounded up to a multiple of @unit, a power of two; saturates at the largest multiple. */
+guint64 img_size_round_up (guint64 bytes, guint64 unit);
