@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lock/image-lock.h"
+
+#include <errno.h>
+
+#include "base/text.h"
+
+/* Tries before a conflict is believed when nobody wants to wait: 4 tries within about 100 ms. */
+#define RACE_TRIES 4
+
+struct ImgLock
+{
+  int fd;      /* borrowed */
+  char *image; /* owned; escaped, for messages */
+  ImgLocking locking;
+  ImgLockKind kind;
+  ImgPermSet held;
+  char *warning; /* owned */
+  char *remark;  /* owned */
+};
+
+/* What stopped an attempt. */
+typedef struct
+{
+  enum
+  {
+    OBSTACLE_NONE,
+    OBSTACLE_HOLDER, /* somebody has a lock */
+    OBSTACLE_ERRNO,  /* the operation itself fails */
+  } what;
+  int error_number;
+  guint bit;             /* whose check failed */
+  gboolean is_forbidden; /* TRUE: somebody forbids it; FALSE: somebody uses it */
+  guint64 byte;          /* whose locking failed, or 0 */
+} Obstacle;
+
+static guint64
+byte_of (guint bit, gboolean forbidden)
+{
+  return (forbidden ? IMG_PERM_FORBIDDEN_BASE : IMG_PERM_USED_BASE) + bit;
+}
+
+static gboolean
+is_conflict (int error_number)
+{
+  return error_number == EAGAIN || error_number == EACCES;
+}
+
+/* Unlock the bytes of @set. A failure cannot be helped: closing the descriptor is all that is left.
+ */
+static void
+unlock_set (ImgLock *lock, ImgPermSet set)
+{
+  if (lock->kind == IMG_LOCK_NONE)
+    return;
+  for (gboolean forbidden = FALSE; forbidden <= TRUE; forbidden++)
+    for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+      if ((forbidden ? set.forbids : set.uses) & (1u << bit))
+        (void)img_unlock_byte (lock->fd, lock->kind, byte_of (bit, forbidden));
+}
+
+/* Lock the bytes of @set in QEMU's order; on failure none of them stays locked. */
+static Obstacle
+apply (ImgLock *lock, ImgPermSet set)
+{
+  ImgPermSet done = { 0, 0 };
+  Obstacle obstacle = { .what = OBSTACLE_NONE };
+
+  for (gboolean forbidden = FALSE; forbidden <= TRUE; forbidden++)
+    for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+      {
+        if (!((forbidden ? set.forbids : set.uses) & (1u << bit)))
+          continue;
+        int result = img_lock_byte (lock->fd, lock->kind, byte_of (bit, forbidden));
+        if (result != 0)
+          {
+            unlock_set (lock, done);
+            obstacle.what = is_conflict (result) ? OBSTACLE_HOLDER : OBSTACLE_ERRNO;
+            obstacle.error_number = result;
+            obstacle.byte = byte_of (bit, forbidden);
+            return obstacle;
+          }
+        *(forbidden ? &done.forbids : &done.uses) |= 1u << bit;
+      }
+  return obstacle;
+}
+
+/* Look for others who forbid what @set uses or use what it forbids. */
+static Obstacle
+check (ImgLock *lock, ImgPermSet set)
+{
+  Obstacle obstacle = { .what = OBSTACLE_NONE };
+
+  for (int pass = 0; pass < 2; pass++)
+    for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+      {
+        gboolean asks_forbidden = pass == 0;
+        gboolean is_locked = FALSE;
+        ImgLockRange found;
+        if (!((asks_forbidden ? set.uses : set.forbids) & (1u << bit)))
+          continue;
+        guint64 byte = byte_of (bit, asks_forbidden);
+        int result = img_lock_query (lock->fd, lock->kind, byte, byte, &is_locked, &found);
+        if (result == 0 && !is_locked)
+          continue;
+        obstacle.what = result == 0 ? OBSTACLE_HOLDER : OBSTACLE_ERRNO;
+        obstacle.error_number = result;
+        obstacle.bit = bit;
+        obstacle.is_forbidden = asks_forbidden;
+        return obstacle;
+      }
+  return obstacle;
+}
+
+static ImgPermSet
+set_minus (ImgPermSet a, ImgPermSet b)
+{
+  ImgPermSet rest = { .uses = a.uses & ~b.uses, .forbids = a.forbids & ~b.forbids };
+  return rest;
+}
+
+/* One round of apply and check. Only what this round added is taken back when it fails. */
+static Obstacle
+attempt (ImgLock *lock, ImgPermSet set)
+{
+  ImgPermSet added = set_minus (set, lock->held);
+  Obstacle obstacle = apply (lock, added);
+  if (obstacle.what != OBSTACLE_NONE)
+    return obstacle;
+  obstacle = check (lock, set);
+  if (obstacle.what != OBSTACLE_NONE)
+    {
+      unlock_set (lock, added);
+      return obstacle;
+    }
+  lock->held.uses |= set.uses;
+  lock->held.forbids |= set.forbids;
+  return obstacle;
+}
+
+/* Try until it works, the time is over or it is hopeless. While waiting, a look without locks comes
+ * before each attempt, so that those who wait do not get into the way of those who start. */
+static Obstacle
+attempt_for (ImgLock *lock, ImgPermSet set, gint64 wait)
+{
+  gint64 now = g_get_monotonic_time ();
+  gint64 deadline = wait > G_MAXINT64 - now ? G_MAXINT64 : now + wait;
+  Obstacle obstacle = attempt (lock, set);
+
+  for (guint tries = 1; obstacle.what == OBSTACLE_HOLDER; tries++)
+    {
+      if (tries >= RACE_TRIES && g_get_monotonic_time () >= deadline)
+        break;
+      guint longest = 10u << MIN (tries, 3u); /* milliseconds: 20, 40, 80, 80, ... */
+      g_usleep ((gulong)g_random_int_range (2000, (gint)longest * 1000));
+      if (tries >= RACE_TRIES)
+        {
+          Obstacle seen = check (lock, set);
+          if (seen.what != OBSTACLE_NONE)
+            {
+              obstacle = seen;
+              continue;
+            }
+        }
+      obstacle = attempt (lock, set);
+    }
+  return obstacle;
+}
+
+/* The words are QEMU's, which scripts look for. */
+static gboolean
+throw_obstacle (const ImgLock *lock, const Obstacle *obstacle, GError **error)
+{
+  ImgErrorCode code = obstacle->what == OBSTACLE_HOLDER ? IMG_ERROR_LOCKED : IMG_ERROR_NO_LOCKS;
+  const char *separator = obstacle->what == OBSTACLE_HOLDER ? "" : ": ";
+  const char *why = obstacle->what == OBSTACLE_HOLDER ? "" : g_strerror (obstacle->error_number);
+
+  if (obstacle->byte != 0)
+    return img_throw (error, code,
+                      "cannot open '%s': Failed to lock byte %" G_GUINT64_FORMAT "%s%s",
+                      lock->image, obstacle->byte, separator, why);
+  return img_throw (error, code, "cannot open '%s': Failed to get %s\"%s\" lock%s%s", lock->image,
+                    obstacle->is_forbidden ? "" : "shared ", img_perm_name (obstacle->bit),
+                    separator, why);
+}
+
+static gboolean
+set_is_empty (ImgPermSet set)
+{
+  return set.uses == 0 && set.forbids == 0;
+}
+
+static gboolean
+set_writes (ImgPermSet set)
+{
+  return (set.uses & (IMG_PERM_WRITE | IMG_PERM_WRITE_UNCHANGED | IMG_PERM_RESIZE)) != 0;
+}
+
+/* `on` where OFD locks cannot be had. */
+static Obstacle
+fall_back_to_posix (ImgLock *lock, ImgPermSet set, gint64 wait, const char *why)
+{
+  lock->kind = IMG_LOCK_POSIX;
+  Obstacle obstacle = attempt_for (lock, set, wait);
+  if (obstacle.what == OBSTACLE_NONE)
+    lock->warning
+        = g_strdup_printf ("'%s': OFD locks are not available (%s), falling back to POSIX "
+                           "locks: these locks can be lost unexpectedly",
+                           lock->image, why);
+  return obstacle;
+}
+
+/* `auto` where the file system refuses OFD locks: a reader may go on, a writer must not. */
+static gboolean
+go_on_unlocked (ImgLock *lock, ImgPermSet set, const Obstacle *obstacle, GError **error)
+{
+  if (set_writes (set))
+    {
+      (void)throw_obstacle (lock, obstacle, error);
+      g_prefix_error (error,
+                      "the file system refuses OFD locks, and writing unlocked is not safe: ");
+      return FALSE;
+    }
+  lock->kind = IMG_LOCK_NONE;
+  lock->warning = g_strdup_printf ("'%s': the file system refuses OFD locks (%s): reading it "
+                                   "unlocked; --locking=posix may work",
+                                   lock->image, g_strerror (obstacle->error_number));
+  return TRUE;
+}
+
+/* With OFD locks known to exist. */
+static gboolean
+take_ofd (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
+{
+  lock->kind = IMG_LOCK_OFD;
+  Obstacle obstacle = attempt_for (lock, set, wait);
+  if (obstacle.what == OBSTACLE_ERRNO)
+    {
+      if (lock->locking == IMG_LOCKING_AUTO)
+        return go_on_unlocked (lock, set, &obstacle, error);
+      obstacle = fall_back_to_posix (lock, set, wait, g_strerror (obstacle.error_number));
+    }
+  return obstacle.what == OBSTACLE_NONE || throw_obstacle (lock, &obstacle, error);
+}
+
+static gboolean
+take_without_ofd (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
+{
+  if (lock->locking == IMG_LOCKING_AUTO)
+    {
+      lock->remark
+          = g_strdup_printf ("'%s': this kernel has no OFD locks: opened unlocked", lock->image);
+      return TRUE;
+    }
+  Obstacle obstacle = fall_back_to_posix (lock, set, wait, "this kernel has none");
+  return obstacle.what == OBSTACLE_NONE || throw_obstacle (lock, &obstacle, error);
+}
+
+static gboolean
+take (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
+{
+  if (lock->locking == IMG_LOCKING_OFF || set_is_empty (set))
+    return TRUE;
+  if (lock->locking == IMG_LOCKING_POSIX)
+    {
+      lock->kind = IMG_LOCK_POSIX;
+      Obstacle obstacle = attempt_for (lock, set, wait);
+      return obstacle.what == OBSTACLE_NONE || throw_obstacle (lock, &obstacle, error);
+    }
+  if (!img_lock_kernel_has_ofd ())
+    return take_without_ofd (lock, set, wait, error);
+  return take_ofd (lock, set, wait, error);
+}
+
+ImgLock *
+img_lock_take (int fd, const char *image, ImgLocking locking, ImgPermSet set, gint64 wait,
+               GError **error)
+{
+  g_autoptr (ImgLock) lock = g_new0 (ImgLock, 1);
+  lock->fd = fd;
+  lock->image = img_text_escape (image, -1);
+  lock->locking = locking;
+  return take (lock, set, wait, error) ? g_steal_pointer (&lock) : NULL;
+}
+
+gboolean
+img_lock_extend (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
+{
+  if (lock->kind == IMG_LOCK_NONE)
+    {
+      /* Nothing was lockable, or nothing was asked for until now. */
+      if (lock->warning != NULL || lock->remark != NULL)
+        return !set_writes (set) || lock->remark != NULL
+               || img_throw (error, IMG_ERROR_NO_LOCKS,
+                             "the file system refuses OFD locks, and writing '%s' unlocked is not "
+                             "safe",
+                             lock->image);
+      return take (lock, set, wait, error);
+    }
+  Obstacle obstacle = attempt_for (lock, set, wait);
+  return obstacle.what == OBSTACLE_NONE || throw_obstacle (lock, &obstacle, error);
+}
+
+void
+img_lock_release (ImgLock *lock)
+{
+  unlock_set (lock, lock->held);
+  g_free (lock->image);
+  g_free (lock->warning);
+  g_free (lock->remark);
+  g_free (lock);
+}
+
+ImgLockKind
+img_lock_kind (const ImgLock *lock)
+{
+  return lock->kind;
+}
+
+ImgPermSet
+img_lock_held (const ImgLock *lock)
+{
+  return lock->held;
+}
+
+int
+img_lock_fd (const ImgLock *lock)
+{
+  return lock->fd;
+}
+
+const char *
+img_lock_warning (const ImgLock *lock)
+{
+  return lock->warning;
+}
+
+const char *
+img_lock_remark (const ImgLock *lock)
+{
+  return lock->remark;
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "lock/verify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "lock/locks-line.h"
+
+/* From linux/magic.h and statfs(2). */
+#define MAGIC_FUSE 0x65735546u
+#define MAGIC_NFS 0x6969u
+#define MAGIC_SMB 0xff534d42u
+#define MAGIC_SMB2 0xfe534d42u
+#define MAGIC_CEPH 0x00c36400u
+
+struct ImgLockProof
+{
+  ImgLock *lock;      /* borrowed */
+  ImgFd fdinfo;       /* owned; /proc/self/fdinfo of the locked descriptor, or -1 */
+  gboolean is_listed; /* the lines showed the whole lock when it was new */
+  guint magic;        /* of the file system */
+};
+
+/* Whether the lock lines show every byte of @set in the dress of @kind. */
+static gboolean
+lines_cover (const char *fdinfo, ImgLockKind kind, ImgPermSet set)
+{
+  ImgLocksLineKind wanted = kind == IMG_LOCK_OFD ? IMG_LOCKS_LINE_OFD : IMG_LOCKS_LINE_POSIX;
+  const char *next = fdinfo;
+
+  while ((next = strstr (next, "lock:")) != NULL)
+    {
+      ImgLocksLine line;
+      next += strlen ("lock:");
+      if (!img_locks_line_parse (next, &line) || line.kind != wanted || line.is_waiting)
+        continue;
+      for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+        {
+          guint64 used = IMG_PERM_USED_BASE + bit, forbidden = IMG_PERM_FORBIDDEN_BASE + bit;
+          if (line.range.start <= used && used <= line.range.end)
+            set.uses &= ~(1u << bit);
+          if (line.range.start <= forbidden && forbidden <= line.range.end)
+            set.forbids &= ~(1u << bit);
+        }
+    }
+  return set.uses == 0 && set.forbids == 0;
+}
+
+static gboolean
+is_listed (const ImgLockProof *proof, gboolean *could_read)
+{
+  char text[8192];
+  gssize length = proof->fdinfo < 0 ? -1 : img_fd_read_at (proof->fdinfo, 0, text, sizeof text - 1);
+  *could_read = length > 0;
+  if (length <= 0)
+    return FALSE;
+  text[length] = '\0';
+  return lines_cover (text, img_lock_kind (proof->lock), img_lock_held (proof->lock));
+}
+
+ImgLockProof *
+img_lock_proof_new (ImgLock *lock)
+{
+  ImgLockProof *proof = g_new0 (ImgLockProof, 1);
+  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", img_lock_fd (lock));
+  struct statfs fs;
+  gboolean could_read;
+
+  proof->lock = lock;
+  proof->fdinfo = open (path, O_RDONLY | O_CLOEXEC);
+  proof->is_listed = is_listed (proof, &could_read);
+  if (fstatfs (img_lock_fd (lock), &fs) == 0)
+    proof->magic = (guint)fs.f_type;
+  return proof;
+}
+
+void
+img_lock_proof_free (ImgLockProof *proof)
+{
+  img_fd_clear (&proof->fdinfo);
+  g_free (proof);
+}
+
+/* In the helper process: is @byte locked by @owner, by somebody, or by nobody? */
+static ImgLockState
+state_of_byte (int fd, guint64 byte, pid_t owner)
+{
+  ImgLockRange found;
+  gboolean is_locked = FALSE;
+  if (img_lock_query (fd, IMG_LOCK_POSIX, byte, byte, &is_locked, &found) != 0)
+    return IMG_LOCK_UNVERIFIED;
+  if (!is_locked)
+    return IMG_LOCK_LOST;
+  return found.pid == owner ? IMG_LOCK_HELD : IMG_LOCK_UNVERIFIED;
+}
+
+/* What the helper process does; nothing but system calls on the stack. */
+static ImgLockState
+look_as_another_process (int fd, ImgPermSet set, pid_t owner)
+{
+  ImgLockState worst = IMG_LOCK_HELD;
+  for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+    {
+      ImgLockState state = IMG_LOCK_HELD;
+      if (set.uses & (1u << bit))
+        state = MAX (state, state_of_byte (fd, IMG_PERM_USED_BASE + bit, owner));
+      if (set.forbids & (1u << bit))
+        state = MAX (state, state_of_byte (fd, IMG_PERM_FORBIDDEN_BASE + bit, owner));
+      worst = MAX (worst, state);
+    }
+  return worst;
+}
+
+static ImgLockState
+ask_helper (const ImgLockProof *proof)
+{
+  pid_t owner = getpid ();
+  pid_t helper = fork ();
+  int status;
+
+  if (helper < 0)
+    return IMG_LOCK_UNVERIFIED;
+  if (helper == 0)
+    _exit ((int)look_as_another_process (img_lock_fd (proof->lock), img_lock_held (proof->lock),
+                                         owner));
+  while (waitpid (helper, &status, 0) < 0)
+    if (errno != EINTR)
+      return IMG_LOCK_UNVERIFIED;
+  if (!WIFEXITED (status) || WEXITSTATUS (status) > IMG_LOCK_LOST)
+    return IMG_LOCK_UNVERIFIED;
+  return (ImgLockState)WEXITSTATUS (status);
+}
+
+/* One read that must reach the server. */
+static ImgLockState
+read_uncached (int fd)
+{
+  g_autofree void *block = NULL;
+  int flags = fcntl (fd, F_GETFL);
+
+  if (flags < 0 || posix_memalign (&block, 4096, 4096) != 0
+      || fcntl (fd, F_SETFL, flags | O_DIRECT) < 0)
+    return IMG_LOCK_UNVERIFIED;
+  gssize got = img_fd_read_at (fd, 0, block, 4096);
+  int read_errno = errno;
+  if (fcntl (fd, F_SETFL, flags) < 0)
+    return IMG_LOCK_UNVERIFIED;
+  if (got >= 0)
+    return IMG_LOCK_HELD;
+  return read_errno == EIO ? IMG_LOCK_LOST : IMG_LOCK_UNVERIFIED;
+}
+
+ImgLockState
+img_lock_verify (ImgLockProof *proof)
+{
+  gboolean could_read;
+
+  if (img_lock_kind (proof->lock) == IMG_LOCK_NONE)
+    return IMG_LOCK_HELD;
+  if (!proof->is_listed)
+    return proof->magic == MAGIC_FUSE ? ask_helper (proof) : IMG_LOCK_UNVERIFIED;
+  gboolean listed = is_listed (proof, &could_read);
+  if (!could_read)
+    return IMG_LOCK_UNVERIFIED;
+  if (!listed)
+    return IMG_LOCK_LOST;
+  if (proof->magic == MAGIC_NFS)
+    return read_uncached (img_lock_fd (proof->lock));
+  if (proof->magic == MAGIC_SMB || proof->magic == MAGIC_SMB2 || proof->magic == MAGIC_CEPH)
+    return IMG_LOCK_UNVERIFIED;
+  return IMG_LOCK_HELD;
+}
