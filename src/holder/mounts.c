@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "holder/mounts.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+
+void
+img_mount_free (ImgMount *mount)
+{
+  g_free (mount->mount_point);
+  g_free (mount->type);
+  g_free (mount->options);
+  g_free (mount);
+}
+
+static gboolean
+has_option (const char *options, const char *wanted)
+{
+  g_auto (GStrv) list = g_strsplit (options, ",", -1);
+  return g_strv_contains ((const char *const *)list, wanted);
+}
+
+ImgMount *
+img_mount_parse (const char *line)
+{
+  /* ID PARENT MAJ:MIN ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
+  g_auto (GStrv) words = g_strsplit (line, " ", -1);
+  guint n = g_strv_length (words), dash = 6, id, major, minor;
+
+  while (dash < n && strcmp (words[dash], "-") != 0)
+    dash++;
+  if (dash + 3 >= n || sscanf (words[0], "%u", &id) != 1
+      || sscanf (words[2], "%u:%u", &major, &minor) != 2)
+    return NULL;
+
+  ImgMount *mount = g_new0 (ImgMount, 1);
+  mount->id = id;
+  mount->major = major;
+  mount->minor = minor;
+  mount->mount_point = g_strcompress (words[4]); /* octal escapes: \040 is a blank */
+  mount->type = g_strdup (words[dash + 1]);
+  mount->options = g_strconcat (words[5], ",", words[dash + 3], NULL);
+  mount->is_read_only = has_option (mount->options, "ro");
+  return mount;
+}
+
+typedef gboolean (*MountPredicate) (const ImgMount *mount, guint a, guint b);
+
+static ImgMount *
+find_mount (MountPredicate is_wanted, guint a, guint b)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  if (!img_fd_read_file (AT_FDCWD, "/proc/self/mountinfo", text))
+    return NULL;
+  g_auto (GStrv) lines = g_strsplit (text->str, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      g_autoptr (ImgMount) mount = img_mount_parse (lines[i]);
+      if (mount != NULL && is_wanted (mount, a, b))
+        return g_steal_pointer (&mount);
+    }
+  return NULL;
+}
+
+static gboolean
+has_id (const ImgMount *mount, guint id, G_GNUC_UNUSED guint unused)
+{
+  return mount->id == id;
+}
+
+static gboolean
+is_on_device (const ImgMount *mount, guint major, guint minor)
+{
+  return mount->major == major && mount->minor == minor;
+}
+
+ImgMount *
+img_mount_by_id (guint id)
+{
+  return find_mount (has_id, id, 0);
+}
+
+ImgMount *
+img_mount_by_device (guint major, guint minor)
+{
+  return find_mount (is_on_device, major, minor);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* /proc/self/mountinfo, line by line (proc(5)). */
+#pragma once
+
+#include <glib.h>
+
+typedef struct
+{
+  guint id;
+  guint major, minor; /* the superblock's device */
+  char *mount_point;  /* owned; unescaped */
+  char *type;         /* owned; "ext4", "fuse.sshfs" */
+  char *options;      /* owned; those of the mount and of the superblock, joined by a comma */
+  gboolean is_read_only;
+} ImgMount;
+
+void img_mount_free (ImgMount *mount);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgMount, img_mount_free)
+
+/* Parse one line; NULL if it is none. */
+ImgMount *img_mount_parse (const char *line);
+
+/* The mount with this id, or NULL. */
+ImgMount *img_mount_by_id (guint id);
+
+/* The first mount whose superblock is on device @major:@minor, or NULL. */
+ImgMount *img_mount_by_device (guint major, guint minor);
