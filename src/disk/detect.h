@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What format an image has, by its first bytes. A guess: a guest can write any of these into its
+ * raw disk. */
+#pragma once
+
+#include <glib.h>
+
+/* As many first bytes as any format needs. */
+#define IMG_DETECT_BYTES 512
+
+/* The format of an image that begins with these @length bytes (fewer than IMG_DETECT_BYTES only for
+ * a shorter file), by QEMU's name; "raw" if nothing else is recognised. Constant. */
+const char *img_detect_format (const guint8 *head, gsize length);
+
+/* What a raw file is wrapped in ("gzip", "xz", "zstd", "bzip2"), or NULL. Constant. */
+const char *img_detect_wrapper (const guint8 *head, gsize length);
+
+/* Whether @name is a format this program knows by name, and whether it can handle it. */
+gboolean img_format_is_known (const char *name);
+gboolean img_format_is_supported (const char *name);

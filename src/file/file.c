@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "file/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "file/inode-registry.h"
+#include "file/node.h"
+
+/* A name that is replaced this often while it is being opened is an attack or a bug elsewhere. */
+#define MAX_REOPENS 16
+
+struct ImgFile
+{
+  char *path;      /* owned */
+  char *safe_path; /* owned; for messages */
+  ImgInode *inode; /* owned: one use of it */
+  guint64 size, allocated;
+  gboolean is_device;
+};
+
+/* Sizes from @fd. */
+static gboolean
+measure (ImgFile *file, GError **error)
+{
+  struct stat st;
+
+  if (fstat (file->inode->fd, &st) < 0)
+    return img_throw_errno (error, "cannot look at '%s'", file->safe_path);
+  file->is_device = S_ISBLK (st.st_mode);
+  file->allocated = (guint64)st.st_blocks * 512;
+  if (!file->is_device)
+    file->size = (guint64)st.st_size;
+  else if (ioctl (file->inode->fd, BLKGETSIZE64, &file->size) < 0)
+    return img_throw_errno (error, "cannot find out the size of '%s'", file->safe_path);
+  return TRUE;
+}
+
+/* A fresh description of @node, locked. */
+static ImgInode *
+open_and_lock (int node, const struct stat *st, const char *path, const ImgFileParams *params,
+               GError **error)
+{
+  g_autofree char *safe = img_text_escape (path, -1);
+  g_auto (ImgFd) fd = img_node_open (node, params->is_writable ? O_RDWR : O_RDONLY);
+  if (fd < 0)
+    return img_null_throw_errno (error, "cannot open '%s'%s", safe,
+                                 params->is_writable ? " for writing" : "");
+  /* Non-blocking was for the opening: on devices it could change what reads do. */
+  int flags = fcntl (fd, F_GETFL);
+  if (flags < 0 || fcntl (fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+    return img_null_throw_errno (error, "cannot set up '%s'", safe);
+
+  ImgLock *lock
+      = img_lock_take (fd, path, params->locking, params->permissions, params->lock_wait, error);
+  if (lock == NULL)
+    return NULL;
+  return img_inode_add (st->st_dev, st->st_ino, img_fd_steal (&fd), params->is_writable, path, lock,
+                        params->permissions);
+}
+
+/* The inode behind @path, opened and locked, or shared if this process has it open. */
+static ImgInode *
+open_inode (const char *path, const ImgFileParams *params, GError **error)
+{
+  struct stat st;
+  ImgInode *inode;
+  g_auto (ImgFd) node = img_node_find (path, &st, error);
+
+  if (node < 0
+      || !img_inode_find (st.st_dev, st.st_ino, path, params->is_writable, params->permissions,
+                          &inode, error))
+    return NULL;
+  if (inode == NULL)
+    return open_and_lock (node, &st, path, params, error);
+  if (!img_lock_extend (inode->lock, params->permissions, params->lock_wait, error))
+    {
+      img_inode_unref (inode);
+      return NULL;
+    }
+  inode->asked.uses |= params->permissions.uses;
+  inode->asked.forbids |= params->permissions.forbids;
+  return inode;
+}
+
+/* Whether @path still names @inode. */
+static gboolean
+is_current (const ImgInode *inode, const char *path)
+{
+  struct stat st;
+  return stat (path, &st) == 0 && st.st_dev == inode->dev && st.st_ino == inode->ino;
+}
+
+ImgFile *
+img_file_open (const char *path, const ImgFileParams *params, GError **error)
+{
+  g_autoptr (ImgFile) file = g_new0 (ImgFile, 1);
+  file->path = g_strdup (path);
+  file->safe_path = img_text_escape (path, -1);
+
+  for (guint tries = 0; tries < MAX_REOPENS; tries++)
+    {
+      file->inode = open_inode (path, params, error);
+      if (file->inode == NULL)
+        return NULL;
+      if (is_current (file->inode, path))
+        return measure (file, error) ? g_steal_pointer (&file) : NULL;
+      img_inode_unref (g_steal_pointer (&file->inode));
+    }
+  return img_null_throw (error, IMG_ERROR_FAILED,
+                         "cannot open '%s': it is being replaced by another file all the time",
+                         file->safe_path);
+}
+
+void
+img_file_close (ImgFile *file)
+{
+  if (file->inode != NULL)
+    img_inode_unref (file->inode);
+  g_free (file->path);
+  g_free (file->safe_path);
+  g_free (file);
+}
+
+gboolean
+img_file_read (ImgFile *file, guint64 offset, void *buffer, gsize length, GError **error)
+{
+  gssize got = img_fd_read_at (file->inode->fd, offset, buffer, length);
+  if (got < 0)
+    return img_throw_errno (
+        error, "cannot read %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT " of '%s'",
+        length, offset, file->safe_path);
+  if ((gsize)got < length)
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "cannot read %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT
+                      " of '%s': the file ends after %" G_GSSIZE_FORMAT,
+                      length, offset, file->safe_path, got);
+  return TRUE;
+}
+
+gboolean
+img_file_verify_lock (ImgFile *file, ImgLockState *state, GError **error)
+{
+  ImgLockState found = img_lock_verify (file->inode->proof);
+  if (state != NULL)
+    *state = found;
+  if (found == IMG_LOCK_LOST)
+    return img_throw (error, IMG_ERROR_LOCK_LOST,
+                      "the lock on '%s' was lost: another program may have written to it",
+                      file->safe_path);
+  return TRUE;
+}
+
+const char *
+img_file_path (const ImgFile *file)
+{
+  return file->path;
+}
+
+guint64
+img_file_size (const ImgFile *file)
+{
+  return file->size;
+}
+
+guint64
+img_file_allocated (const ImgFile *file)
+{
+  return file->allocated;
+}
+
+gboolean
+img_file_is_device (const ImgFile *file)
+{
+  return file->is_device;
+}
+
+const ImgLock *
+img_file_lock (const ImgFile *file)
+{
+  return file->inode->lock;
+}
+
+int
+img_file_fd (const ImgFile *file)
+{
+  return file->inode->fd;
+}
