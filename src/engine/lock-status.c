@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/lock-status.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "disk/detect.h"
+#include "engine/evidence.h"
+#include "engine/verdict.h"
+#include "file/inode-registry.h"
+#include "file/node.h"
+
+/* How often to look again when the locks changed meanwhile. */
+#define MAX_LOOKS 3
+
+/* One look at an image. */
+typedef struct
+{
+  ImgStatus *status;             /* borrowed */
+  const ImgStatusParams *params; /* borrowed */
+  ImgFd node;                    /* owned; O_PATH */
+  ImgFd fd;                      /* owned; for reading, or -1 */
+  struct stat st;
+  ImgEvidence evidence;
+} Look;
+
+static void
+look_clear (Look *look)
+{
+  img_evidence_clear (&look->evidence);
+  img_fd_clear (&look->fd);
+  img_fd_clear (&look->node);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Look, look_clear)
+
+static void add_note (ImgStatus *status, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+static void
+add_note (ImgStatus *status, const char *format, ...)
+{
+  va_list arguments;
+  va_start (arguments, format);
+  g_ptr_array_add (status->notes, g_strdup_vprintf (format, arguments));
+  va_end (arguments);
+}
+
+char *
+img_holder_describe (const ImgHolder *holder)
+{
+  static const char *const kernel_kinds[] = {
+    [IMG_KERNEL_LOOP] = "loop device",
+    [IMG_KERNEL_MOUNT] = "the mount at",
+    [IMG_KERNEL_DEVICE] = "stacked device",
+  };
+  GString *text = g_string_new (NULL);
+
+  if (holder->kind == IMG_HOLDER_KERNEL)
+    {
+      g_autofree char *device = img_text_escape (holder->device, -1);
+      g_string_append_printf (text, "%s %s", kernel_kinds[holder->kernel_kind], device);
+    }
+  else if (holder->processes->len == 0)
+    g_string_append (text, "a process that is not visible to you");
+  for (guint i = 0; i < holder->processes->len; i++)
+    {
+      const ImgProcess *process = holder->processes->pdata[i];
+      g_autofree char *command
+          = img_text_escape (process->command == NULL ? "?" : process->command, -1);
+      g_autofree char *vm
+          = process->vm_name == NULL ? NULL : img_text_escape (process->vm_name, -1);
+      g_string_append_printf (text, "%s%s (pid %d%s%s)", i > 0 ? " and " : "", command,
+                              (int)process->pid, vm == NULL ? "" : ", VM ", vm == NULL ? "" : vm);
+    }
+  return g_string_free (text, FALSE);
+}
+
+gboolean
+img_holder_is_writer (const ImgHolder *holder)
+{
+  return holder->kind == IMG_HOLDER_LOCK ? (holder->uses & IMG_PERM_WRITE) != 0 : holder->can_write;
+}
+
+/* The size and, unless it was given, the format. */
+static void
+read_head (Look *look)
+{
+  ImgStatus *status = look->status;
+  guint8 head[IMG_DETECT_BYTES];
+
+  status->size = (guint64)look->st.st_size;
+  status->format = look->params->format;
+  if (look->fd < 0)
+    return;
+  if (S_ISBLK (look->st.st_mode) && ioctl (look->fd, BLKGETSIZE64, &status->size) < 0)
+    status->size = 0;
+  gssize got = status->format != NULL ? -1 : img_fd_read_at (look->fd, 0, head, sizeof head);
+  if (got >= 0)
+    status->format = img_detect_format (head, (gsize)got);
+}
+
+/* The path the kernel would show for the image, for comparison with that of loop devices. */
+static char *
+real_path (int node)
+{
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", node);
+  return g_file_read_link (link, NULL);
+}
+
+/* Whether the locks found so far, or a proof that nobody writes, answer the caller's question
+ * without the walk over all processes. */
+static gboolean
+needs_scan (const Look *look)
+{
+  if (look->params->locks_only)
+    return FALSE;
+  return look->params->names_wanted || look->evidence.writers == IMG_WRITERS_UNKNOWN;
+}
+
+/* Everything but the first probe. */
+static void
+gather (Look *look)
+{
+  ImgEvidence *evidence = &look->evidence;
+  ImgStatus *status = look->status;
+
+  evidence->fs_kind = status->filesystem.kind;
+  evidence->size = status->size;
+  evidence->probe = status->probe;
+  evidence->lines = img_evidence_read_locks (&evidence->key);
+  evidence->writers = IMG_WRITERS_UNKNOWN;
+  if (look->params->locks_only)
+    return;
+  if (look->fd >= 0)
+    evidence->writers = img_lease_ask (look->fd, &look->st, evidence->fs_kind);
+  g_autofree char *path = real_path (look->node);
+  evidence->kernel_users = img_kernel_users (&evidence->key, path);
+  if (needs_scan (look))
+    evidence->scan = img_openers_scan (&evidence->key);
+}
+
+static void
+note_what_was_not_seen (const Look *look)
+{
+  ImgStatus *status = look->status;
+  const ImgOpenerScan *scan = look->evidence.scan;
+  ImgFsKind kind = status->filesystem.kind;
+
+  status->openers_scanned = scan != NULL;
+  status->n_uninspected = scan == NULL ? 0 : scan->n_uninspected;
+  status->no_writers_proven = look->evidence.writers == IMG_WRITERS_NONE;
+  status->openers_complete = scan != NULL && scan->n_uninspected == 0 && !scan->is_confined
+                             && img_fs_is_this_host_only (kind);
+  if (status->n_uninspected > 0)
+    add_note (status, "%u processes could not be looked into%s", status->n_uninspected,
+              geteuid () == 0 ? "" : " (try as root)");
+  if (scan != NULL && scan->is_confined)
+    add_note (status, "processes outside this pid namespace cannot be seen");
+  if (kind == IMG_FS_FUSE || kind == IMG_FS_NETWORK || kind == IMG_FS_UNKNOWN)
+    add_note (status, "on a %s file system other hosts may have it open without a lock",
+              status->filesystem.type == NULL ? "strange" : status->filesystem.type);
+  if (kind == IMG_FS_OVERLAY)
+    add_note (status, "users of the same file through another overlay mount, or below this one, "
+                      "cannot be seen");
+  if (status->probe != NULL && status->probe->is_truncated)
+    add_note (status, "there are more locks than are listed here");
+}
+
+/* Lines of the kernel's table that may be this file's and that nobody accounts for. */
+static gboolean
+has_doubtful_lines (const Look *look)
+{
+  return look->evidence.key.is_ambiguous && look->evidence.lines != NULL
+         && look->evidence.lines->len > 0;
+}
+
+static void
+decide_state (Look *look)
+{
+  ImgStatus *status = look->status;
+  const ImgProbe *probe = status->probe;
+  gboolean was_answered = probe != NULL && (probe->asked_posix || probe->asked_ofd);
+
+  status->state = IMG_STATUS_FREE;
+  for (guint i = 0; i < status->holders->len; i++)
+    {
+      const ImgHolder *holder = status->holders->pdata[i];
+      if (holder->kind == IMG_HOLDER_LOCK || holder->can_write)
+        status->state = IMG_STATUS_IN_USE;
+    }
+  if (status->state == IMG_STATUS_IN_USE)
+    return;
+  if (look->params->locking == IMG_LOCKING_OFF)
+    {
+      if (img_fs_is_this_host_only (status->filesystem.kind) && !has_doubtful_lines (look)
+          && look->evidence.lines != NULL)
+        return;
+      status->error = g_strdup ("without asking for locks (--locking=off) nobody can tell here");
+    }
+  else if (status->may_not_read)
+    status->error = g_strdup ("no permission to read it, so nobody can be asked about its locks");
+  else if (!was_answered)
+    status->error = g_strdup_printf ("this file system does not tell about locks: %s",
+                                     g_strerror (probe == NULL ? 0 : probe->error));
+  if (status->error != NULL)
+    status->state = IMG_STATUS_UNKNOWN;
+}
+
+/* One pass: probe, gather, name the holders. Returns FALSE if the locks changed meanwhile. */
+static gboolean
+look_once (Look *look)
+{
+  ImgStatus *status = look->status;
+  gboolean can_probe = look->fd >= 0 && look->params->locking != IMG_LOCKING_OFF;
+  gboolean with_ofd = look->params->locking != IMG_LOCKING_POSIX;
+
+  img_evidence_clear (&look->evidence);
+  g_ptr_array_set_size (status->notes, 0);
+  g_clear_pointer (&status->holders, g_ptr_array_unref);
+  g_clear_pointer (&status->probe, img_probe_free);
+  if (can_probe)
+    status->probe = img_probe_new (look->fd, with_ofd);
+  gather (look);
+  status->holders = img_evidence_holders (&look->evidence, status->notes);
+  if (!can_probe)
+    return TRUE;
+  g_autoptr (ImgProbe) again = img_probe_new (look->fd, with_ofd);
+  return img_probe_equal (status->probe, again);
+}
+
+static ImgStatus *
+new_status (const char *path)
+{
+  ImgStatus *status = g_new0 (ImgStatus, 1);
+  status->path = g_strdup (path);
+  status->notes = g_ptr_array_new_with_free_func (g_free);
+  return status;
+}
+
+ImgStatus *
+img_status_new (const char *path, const ImgStatusParams *params, GError **error)
+{
+  g_autoptr (ImgStatus) status = new_status (path);
+  g_auto (Look) look = { .status = status, .params = params, .node = -1, .fd = -1 };
+
+  look.node = img_node_find (path, &look.st, error);
+  if (look.node < 0)
+    return NULL;
+  /* Opening and closing it here would drop this process's own POSIX locks on it. */
+  g_assert (!img_inode_is_open (look.st.st_dev, look.st.st_ino));
+  look.fd = img_node_open (look.node, O_RDONLY);
+  if (look.fd < 0 && errno != EACCES && errno != EPERM)
+    {
+      g_autofree char *safe = img_text_escape (path, -1);
+      return img_null_throw_errno (error, "cannot open '%s'", safe);
+    }
+  status->may_not_read = look.fd < 0;
+  img_inode_key_get (look.node, &look.st, &look.evidence.key);
+  img_filesystem_get (&look.evidence.key, &status->filesystem);
+  read_head (&look);
+
+  status->has_changed = TRUE;
+  for (guint looks = 0; looks < MAX_LOOKS && status->has_changed; looks++)
+    status->has_changed = !look_once (&look);
+  if (status->has_changed)
+    add_note (status, "the locks were changing while they were looked at");
+  note_what_was_not_seen (&look);
+  decide_state (&look);
+  img_verdicts_fill (status);
+  return g_steal_pointer (&status);
+}
+
+void
+img_status_free (ImgStatus *status)
+{
+  g_free (status->path);
+  g_free (status->error);
+  img_filesystem_clear (&status->filesystem);
+  g_clear_pointer (&status->probe, img_probe_free);
+  g_clear_pointer (&status->holders, g_ptr_array_unref);
+  for (guint use = 0; use < IMG_N_USES; use++)
+    g_free (status->verdicts[use].reason);
+  g_ptr_array_unref (status->notes);
+  g_free (status);
+}
+
+gboolean
+img_status_is_certain (const ImgStatus *status)
+{
+  if (status->state == IMG_STATUS_UNKNOWN || status->has_changed)
+    return FALSE;
+  if (status->state == IMG_STATUS_IN_USE)
+    return TRUE;
+  return status->no_writers_proven || status->openers_complete || !status->openers_scanned;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who holds an image, and what may be done with it now.
+ *
+ * The answer is a snapshot put together from three sources at three instants: what the kernel or
+ * file server answers about locks, its lock table, and the descriptors of all processes. Looking
+ * again tells whether it changed meanwhile. It is never a promise: only taking the lock is. */
+#pragma once
+
+#include "holder/filesystem.h"
+#include "holder/holder.h"
+#include "lock/image-lock.h"
+#include "lock/probe.h"
+#include "lock/use.h"
+
+typedef enum
+{
+  IMG_STATUS_FREE,
+  IMG_STATUS_IN_USE,
+  IMG_STATUS_UNKNOWN,
+} ImgStatusState;
+
+typedef enum
+{
+  IMG_VERDICT_POSSIBLE,
+  IMG_VERDICT_BLOCKED, /* a lock is in the way */
+  IMG_VERDICT_UNSAFE,  /* the lock would be granted, but somebody writes without one */
+  IMG_VERDICT_UNKNOWN,
+} ImgVerdictKind;
+
+typedef struct
+{
+  ImgVerdictKind kind;
+  const ImgHolder *by; /* borrowed; NULL if possible or unknown */
+  char *reason;        /* owned; NULL if possible */
+} ImgVerdict;
+
+typedef struct
+{
+  ImgLocking locking;
+  const char *format;    /* what the image is, or NULL: look */
+  gboolean locks_only;   /* look at no other process */
+  gboolean names_wanted; /* FALSE: who it is does not matter, if the state is certain without */
+} ImgStatusParams;
+
+typedef struct
+{
+  char *path; /* owned; as given */
+  ImgStatusState state;
+  char *error;           /* owned; why the state is unknown, or NULL */
+  gboolean may_not_read; /* the file could not be opened for reading */
+  guint64 size;
+  const char *format; /* constant; NULL if it could not be read */
+  ImgFilesystem filesystem;
+  ImgProbe *probe;    /* owned; NULL if none was made */
+  GPtrArray *holders; /* owned ImgHolder; locks, openers for writing, for reading, the kernel */
+  ImgVerdict verdicts[IMG_N_USES];
+  gboolean openers_scanned, openers_complete, no_writers_proven, has_changed;
+  guint n_uninspected; /* processes that may not be looked into */
+  GPtrArray *notes;    /* owned char *: what could not be seen */
+} ImgStatus;
+
+/* Look at the image @path. NULL only for what is no image: a missing file, a directory ... */
+G_GNUC_WARN_UNUSED_RESULT
+ImgStatus *img_status_new (const char *path, const ImgStatusParams *params, GError **error);
+void img_status_free (ImgStatus *status);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgStatus, img_status_free)
+
+/* Whether everything was seen that the state depends on. */
+gboolean img_status_is_certain (const ImgStatus *status);
+
+/* "qemu-system-x86 (pid 4711, VM web01)", safe to print. Returns a new string. */
+char *img_holder_describe (const ImgHolder *holder);
+
+/* Whether the holder may be writing to the image. */
+gboolean img_holder_is_writer (const ImgHolder *holder);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Opening an image for a command: img_file_open(), and when somebody is in the way, who it is. */
+#pragma once
+
+#include "file/file.h"
+#include "lock/use.h"
+
+typedef struct
+{
+  ImgLocking locking;
+  gboolean force_share; /* -U: do not ask others to stop writing */
+  gint64 lock_wait;     /* microseconds; see img_lock_take() */
+  const char *format;   /* what the user says it is, or NULL: look */
+} ImgOpenParams;
+
+/* Open @path for @use, which must be one that reads. With IMG_ERROR_LOCKED the message names the
+ * holders. IMG_ERROR_UNSUPPORTED if it is, or looks like, a format that cannot be handled yet;
+ * *@format (constant) says what it was opened as. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgFile *img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char **format,
+                   GError **error);

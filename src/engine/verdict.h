@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* From holders to what may be done: one verdict per use. */
+#pragma once
+
+#include "engine/lock-status.h"
+
+/* Fill @status->verdicts from its state, format and holders. */
+void img_verdicts_fill (ImgStatus *status);
+
+/* The first holder of @holders whose locks keep somebody from taking @set, or NULL; *@reason (if
+ * not NULL) says how, a new string. */
+const ImgHolder *img_verdict_blocker (const GPtrArray *holders, ImgPermSet set, char **reason);
