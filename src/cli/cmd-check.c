@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imgtool check: verify an image's metadata. Raw images have none. */
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/info-print.h"
+#include "cli/output.h"
+
+typedef struct
+{
+  CliCommon common;
+  gboolean force_share;
+  gint64 lock_wait;
+} Params;
+
+static const CliOption options[] = {
+  CLI_ROW_FORMAT (Params, common),
+  CLI_ROW_OUTPUT (Params, common),
+  { 'U', "force-share", CLI_NO_VALUE, NULL,
+    "do not mind others who write; what is found may be wrong", cli_set_flag,
+    offsetof (Params, force_share), NULL },
+  CLI_ROW_LOCKING (Params, common),
+  { 0, "lock-wait", CLI_OPTIONAL_VALUE, "SECONDS",
+    "wait for others to release the image, for ever or for SECONDS", cli_set_wait,
+    offsetof (Params, lock_wait), NULL },
+  CLI_ROW_QUIET (Params, common, "print errors only"),
+  CLI_ROW_VERBOSE (Params, common),
+  CLI_ROW_HELP (Params, common),
+  { 0 },
+};
+
+/* As qemu-img: nothing on stdout for a format without a check; but a disk that was cut short is
+ * worth an object of its own. */
+static void
+report_truncated (const ImgInfo *info, json_t *images)
+{
+  json_t *object = json_object ();
+  cli_json_set_filename (object, "filename", "filename-bytes", info->path);
+  json_object_set_new (object, "format", json_string (info->format));
+  json_object_set_new (object, "check-errors", json_integer (0));
+  json_object_set_new (object, "content", cli_content_to_json (&info->content));
+  json_array_append_new (images, object);
+}
+
+static int
+check (const char *path, const Params *params, json_t *images)
+{
+  ImgOpenParams open_params = { .locking = (ImgLocking)params->common.locking,
+                                .force_share = params->force_share,
+                                .lock_wait = params->lock_wait,
+                                .format = params->common.format };
+  g_autofree char *safe = img_text_escape (path, -1);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ImgInfo) info = img_info_new (path, IMG_USE_CHECK, &open_params, &error);
+
+  if (info == NULL)
+    {
+      cli_print_error (error);
+      return CLI_EXIT_FAILURE;
+    }
+  if (!params->common.quiet)
+    cli_info_warn (info, params->common.verbose);
+  if (info->content.is_truncated && images != NULL)
+    report_truncated (info, images);
+  g_autofree char *text = g_strdup_printf ("'%s': This image format does not support checks", safe);
+  cli_print_remark (text);
+  return CLI_EXIT_UNSUPPORTED;
+}
+
+static int
+run (gpointer data, char **operands, GString *output, G_GNUC_UNUSED GError **error)
+{
+  const Params *params = data;
+  json_t *images = params->common.json && !params->common.quiet ? json_array () : NULL;
+  int worst = CLI_EXIT_OK;
+
+  for (guint i = 0; operands[i] != NULL; i++)
+    {
+      int status = check (operands[i], params, images);
+      worst = MAX (worst, status);
+    }
+  if (images != NULL && operands[1] != NULL && json_array_size (images) > 0)
+    cli_json_append (output, json_incref (images));
+  else if (images != NULL && json_array_size (images) > 0)
+    cli_json_append (output, json_incref (json_array_get (images, 0)));
+  if (images != NULL)
+    json_decref (images);
+  return worst;
+}
+
+const CliCommand cli_cmd_check = {
+  .name = "check",
+  .summary = "Verify the metadata of disk images (raw images have none)",
+  .operands = "IMAGE...",
+  .options = options,
+  .params_size = sizeof (Params),
+  .usage_status = CLI_EXIT_FAILURE,
+  .run = run,
+};

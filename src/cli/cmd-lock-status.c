@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* imgtool lock-status: who holds an image, and what may be done with it now. */
+#include <unistd.h>
+
+#include "base/text.h"
+#include "cli/command.h"
+#include "cli/lock-status-print.h"
+#include "cli/output.h"
+#include "cli/terminal.h"
+#include "engine/wait.h"
+
+typedef struct
+{
+  CliCommon common;
+  int use; /* of --for, or -1 */
+  gint64 wait;
+  gboolean locks_only, strict;
+  int color;
+} Params;
+
+static const CliChoice use_choices[] = {
+  { "read", IMG_USE_READ },
+  { "write", IMG_USE_WRITE },
+  { "info", IMG_USE_INFO },
+  { "check", IMG_USE_CHECK },
+  { "repair", IMG_USE_REPAIR },
+  { "convert-from", IMG_USE_CONVERT_FROM },
+  { "convert-to", IMG_USE_CONVERT_TO },
+  { "vm", IMG_USE_VM },
+  { "vm-read-only", IMG_USE_VM_READ_ONLY },
+  { NULL, 0 },
+};
+
+static const CliChoice color_choices[] = {
+  { "auto", CLI_COLOR_AUTO },
+  { "always", CLI_COLOR_ALWAYS },
+  { "never", CLI_COLOR_NEVER },
+  { NULL, 0 },
+};
+
+static const CliOption options[] = {
+  { 0, "for", CLI_VALUE, "USE",
+    "let the exit status answer for this use alone: read, write, info, check, repair, "
+    "convert-from, convert-to, vm or vm-read-only",
+    cli_set_choice, offsetof (Params, use), use_choices },
+  { 0, "wait", CLI_OPTIONAL_VALUE, "SECONDS",
+    "wait until the image is free or the use possible, for ever or for SECONDS", cli_set_wait,
+    offsetof (Params, wait), NULL },
+  { 0, "lock-wait", CLI_OPTIONAL_VALUE, "SECONDS", "the same as --wait", cli_set_wait,
+    offsetof (Params, wait), NULL },
+  { 0, "locks-only", CLI_NO_VALUE, NULL,
+    "ask for locks only and look at no other process: fast, but neither openers without a lock nor "
+    "holders of OFD locks are named",
+    cli_set_flag, offsetof (Params, locks_only), NULL },
+  { 0, "strict", CLI_NO_VALUE, NULL, "exit 2 instead of 0 if not everything could be seen",
+    cli_set_flag, offsetof (Params, strict), NULL },
+  CLI_ROW_LOCKING (Params, common),
+  CLI_ROW_FORMAT (Params, common),
+  CLI_ROW_OUTPUT (Params, common),
+  { 0, "color", CLI_VALUE, NULL, "use colour: auto (default) means on a terminal", cli_set_choice,
+    offsetof (Params, color), color_choices },
+  CLI_ROW_QUIET (Params, common, "print nothing: only the exit status counts"),
+  CLI_ROW_VERBOSE (Params, common),
+  CLI_ROW_HELP (Params, common),
+  { 0 },
+};
+
+static gpointer
+new_params (void)
+{
+  Params *params = g_new0 (Params, 1);
+  params->use = -1;
+  return params;
+}
+
+static void
+tell_waiting (const ImgStatus *status, G_GNUC_UNUSED gpointer closure)
+{
+  g_autofree char *path = img_text_escape (status->path, -1);
+  g_autofree char *sentence = cli_status_sentence (status);
+  g_autofree char *text = g_strdup_printf ("waiting for '%s': %s", path, sentence);
+  cli_print_remark (text);
+}
+
+static int
+exit_status_of (const ImgStatus *status, const Params *params)
+{
+  if (params->use >= 0)
+    {
+      ImgVerdictKind kind = status->verdicts[params->use].kind;
+      if (kind == IMG_VERDICT_BLOCKED || kind == IMG_VERDICT_UNSAFE)
+        return CLI_EXIT_IN_USE;
+      if (kind == IMG_VERDICT_UNKNOWN || status->state == IMG_STATUS_UNKNOWN)
+        return CLI_EXIT_UNKNOWN;
+    }
+  else if (status->state != IMG_STATUS_FREE)
+    return status->state == IMG_STATUS_IN_USE ? CLI_EXIT_IN_USE : CLI_EXIT_UNKNOWN;
+  return params->strict && !img_status_is_certain (status) ? CLI_EXIT_UNKNOWN : CLI_EXIT_OK;
+}
+
+/* One image: its text or JSON object, and its exit status. */
+static int
+look_at (const char *path, const Params *params, GString *output, json_t *images)
+{
+  ImgStatusParams status_params = { .locking = (ImgLocking)params->common.locking,
+                                    .format = params->common.format,
+                                    .locks_only = params->locks_only,
+                                    .names_wanted = !params->common.quiet };
+  ImgWaitParams wait = { .timeout = params->wait,
+                         .has_use = params->use >= 0,
+                         .use = params->use >= 0 ? (ImgUse)params->use : IMG_USE_READ };
+  g_autoptr (GError) error = NULL;
+
+  if (!params->common.quiet && isatty (STDERR_FILENO))
+    wait.on_waiting = tell_waiting;
+  g_autoptr (ImgStatus) status = img_status_wait (path, &status_params, &wait, &error);
+  if (status == NULL)
+    {
+      cli_print_error (error);
+      if (images != NULL)
+        json_array_append_new (
+            images, cli_status_error_to_json (path, error->message, status_params.locking));
+      return CLI_EXIT_UNKNOWN;
+    }
+  if (images != NULL)
+    json_array_append_new (images, cli_status_to_json (status, status_params.locking));
+  else if (!params->common.quiet)
+    cli_status_append_text (output, status, params->use, params->common.verbose,
+                            cli_color_is_wanted ((CliColor)params->color));
+  return exit_status_of (status, params);
+}
+
+static int
+run (gpointer data, char **operands, GString *output, G_GNUC_UNUSED GError **error)
+{
+  const Params *params = data;
+  json_t *images = params->common.json && !params->common.quiet ? json_array () : NULL;
+  int worst = CLI_EXIT_OK;
+
+  for (guint i = 0; operands[i] != NULL; i++)
+    {
+      if (i > 0 && images == NULL && output->len > 0)
+        g_string_append_c (output, '\n');
+      int status = look_at (operands[i], params, output, images);
+      worst = MAX (worst, status);
+    }
+  if (images != NULL)
+    cli_json_append (output, json_pack ("{s:i, s:o}", "schema", 1, "images", images));
+  return worst;
+}
+
+const CliCommand cli_cmd_lock_status = {
+  .name = "lock-status",
+  .summary = "Tell who holds disk images, and what may be done with them now",
+  .operands = "IMAGE...",
+  .options = options,
+  .params_size = sizeof (Params),
+  .new_params = new_params,
+  .usage_status = CLI_EXIT_UNKNOWN,
+  .run = run,
+};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a command is, and the options that all commands share.
+ *
+ * A command is one file, cmd-NAME.c: its parameters, its rows of options, an operand check, one
+ * engine call and one print. Output goes into a buffer that main() writes when the command is done,
+ * so that a failure in between leaves no half answer. */
+#pragma once
+
+#include "cli/option.h"
+#include "engine/open.h"
+
+/* Exit statuses, which are interface: the table in imgtool(1). */
+enum
+{
+  CLI_EXIT_OK = 0,
+  CLI_EXIT_FAILURE = 1,
+  CLI_EXIT_IN_USE = 1,       /* lock-status */
+  CLI_EXIT_UNKNOWN = 2,      /* lock-status: could not be determined, or usage */
+  CLI_EXIT_UNSUPPORTED = 63, /* check: the format has none, as qemu-img */
+};
+
+/* Parameters of every command that opens images; the first member of the command's own. */
+typedef struct
+{
+  gboolean help;
+  gboolean verbose, quiet;
+  int json; /* --output */
+  int locking;
+  const char *format;
+} CliCommon;
+
+typedef struct
+{
+  const char *name;
+  const char *summary;  /* a line */
+  const char *operands; /* for the usage line */
+  const CliOption *options;
+  gsize params_size;             /* of a struct that begins with a CliCommon */
+  gpointer (*new_params) (void); /* with defaults; or NULL: zeroed */
+  int usage_status; /* exit status for bad options, and when the output cannot be written */
+  /* Do it; text for stdout goes into @output. Returns the exit status; errors of single images are
+   * printed on the way (cli_print_error), those in @error by main(). */
+  int (*run) (gpointer params, char **operands, GString *output, GError **error);
+} CliCommand;
+
+extern const CliCommand *const cli_commands[]; /* ended by NULL */
+extern const CliCommand cli_cmd_check, cli_cmd_info, cli_cmd_lock_status;
+
+const CliCommand *cli_command_find (const char *name);
+
+/* Choices used in several tables. */
+extern const CliChoice cli_output_choices[], cli_locking_choices[], cli_format_choices[];
+
+gboolean cli_set_format (const CliOption *, const char *value, gpointer field, GError **error);
+
+/* The rows for the members of CliCommon; T is the command's parameters, c the member. */
+#define CLI_ROW_HELP(T, c)                                                                      \
+  {                                                                                             \
+    'h', "help", CLI_NO_VALUE, NULL, "show this help", cli_set_flag, offsetof (T, c.help), NULL \
+  }
+#define CLI_ROW_VERBOSE(T, c)                                                                   \
+  {                                                                                             \
+    'v', "verbose", CLI_NO_VALUE, NULL, "say more", cli_set_flag, offsetof (T, c.verbose), NULL \
+  }
+#define CLI_ROW_QUIET(T, c, what)                                                     \
+  {                                                                                   \
+    'q', "quiet", CLI_NO_VALUE, NULL, what, cli_set_flag, offsetof (T, c.quiet), NULL \
+  }
+#define CLI_ROW_OUTPUT(T, c)                                                                    \
+  {                                                                                             \
+    0, "output", CLI_VALUE, NULL, "print for people (default) or for programs", cli_set_choice, \
+        offsetof (T, c.json), cli_output_choices                                                \
+  }
+#define CLI_ROW_LOCKING(T, c)                                                                  \
+  {                                                                                            \
+    0, "locking", CLI_VALUE, NULL,                                                             \
+        "which locks to use: auto (default): OFD locks if there are any; on: OFD locks, else " \
+        "POSIX locks; posix: POSIX locks; off: none",                                          \
+        cli_set_choice, offsetof (T, c.locking), cli_locking_choices                           \
+  }
+#define CLI_ROW_FORMAT(T, c)                                                            \
+  {                                                                                     \
+    'f', "format", CLI_VALUE, "FMT", "treat the image as FMT instead of looking at it", \
+        cli_set_format, offsetof (T, c.format), cli_format_choices                      \
+  }

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cli/command.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "disk/detect.h"
+
+const CliCommand *const cli_commands[]
+    = { &cli_cmd_lock_status, &cli_cmd_info, &cli_cmd_check, NULL };
+
+const CliChoice cli_output_choices[] = { { "human", FALSE }, { "json", TRUE }, { NULL, 0 } };
+
+const CliChoice cli_locking_choices[] = {
+  { "on", IMG_LOCKING_ON },
+  { "off", IMG_LOCKING_OFF },
+  { "auto", IMG_LOCKING_AUTO },
+  { "posix", IMG_LOCKING_POSIX },
+  { NULL, 0 },
+};
+
+/* For completion: the formats that can be handled. */
+const CliChoice cli_format_choices[] = { { "raw", 0 }, { NULL, 0 } };
+
+gboolean
+cli_set_format (const CliOption *option, const char *value, gpointer field, GError **error)
+{
+  g_autofree char *safe = img_text_escape (value, -1);
+  if (!img_format_is_known (value))
+    return img_throw (error, IMG_ERROR_USAGE, "bad value '%s' for --%s: no such format", safe,
+                      option->long_name);
+  *(const char **)field = value;
+  return TRUE;
+}
+
+const CliCommand *
+cli_command_find (const char *name)
+{
+  for (guint i = 0; cli_commands[i] != NULL; i++)
+    if (strcmp (cli_commands[i]->name, name) == 0)
+      return cli_commands[i];
+  return NULL;
+}
