@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "unit.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/size.h"
+#include "base/text.h"
+
+static void
+assert_escaped (const char *bytes, gssize length, const char *expected)
+{
+  g_autofree char *text = img_text_escape (bytes, length);
+  ck_assert_str_eq (text, expected);
+}
+
+START_TEST (escape_keeps_plain_text)
+{
+  assert_escaped ("disk.raw", -1, "disk.raw");
+  assert_escaped ("Fotos \xc3\xa4\xe2\x82\xac \xe6\x97\xa5", -1,
+                  "Fotos \xc3\xa4\xe2\x82\xac \xe6\x97\xa5");
+}
+END_TEST
+
+START_TEST (escape_disarms_terminals)
+{
+  assert_escaped ("a\033[31mb", -1, "a\\x1b[31mb");
+  assert_escaped ("a\nfile format: raw\tx\177", -1, "a\\nfile format: raw\\tx\\x7f");
+  assert_escaped ("c1\xc2\x9b", -1, "c1\\u{009b}");
+  assert_escaped ("bidi\xe2\x80\xae", -1, "bidi\\u{202e}");
+  assert_escaped ("back\\slash", -1, "back\\\\slash");
+}
+END_TEST
+
+START_TEST (escape_shows_bytes_that_are_no_text)
+{
+  assert_escaped ("\xff\xfe", -1, "\\xff\\xfe");
+  assert_escaped ("cut\xc3", -1, "cut\\xc3");
+  assert_escaped ("nul\0inside", 10, "nul\\x00inside");
+  assert_escaped ("", -1, "");
+}
+END_TEST
+
+START_TEST (command_line_is_quoted)
+{
+  const char *const argv[] = { "qemu", "-name", "my vm", "", "a'b", "x\n", NULL };
+  g_autofree char *line = img_text_command_line (argv);
+  ck_assert_str_eq (line, "qemu -name 'my vm' '' 'a'\\\\''b' 'x\\n'");
+}
+END_TEST
+
+START_TEST (json_text_is_always_utf8)
+{
+  g_autofree char *text = img_text_to_utf8 ("a\xff"
+                                            "b");
+  ck_assert_str_eq (text, "a\xef\xbf\xbd"
+                          "b");
+}
+END_TEST
+
+START_TEST (sizes_read_as_in_qemu_img)
+{
+  static const struct
+  {
+    guint64 bytes;
+    const char *text;
+  } rows[] = { { 0, "0 B" },
+               { 1, "1 B" },
+               { 999, "999 B" },
+               { 1000, "0.977 KiB" },
+               { 43520, "42.5 KiB" },
+               { 16777216, "16 MiB" },
+               { 417792, "408 KiB" },
+               { G_GUINT64_CONSTANT (1) << 40, "1 TiB" },
+               { G_MAXUINT64, "16 EiB" } };
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *text = img_size_to_text (rows[i].bytes);
+      ck_assert_str_eq (text, rows[i].text);
+    }
+}
+END_TEST
+
+START_TEST (sizes_round_up)
+{
+  ck_assert_uint_eq (img_size_round_up (0, 512), 0);
+  ck_assert_uint_eq (img_size_round_up (1, 512), 512);
+  ck_assert_uint_eq (img_size_round_up (43009, 512), 43520);
+  ck_assert_uint_eq (img_size_round_up (G_MAXUINT64, 512), G_MAXUINT64 - 511);
+}
+END_TEST
+
+START_TEST (throwing_keeps_errno)
+{
+  g_autoptr (GError) error = NULL;
+  errno = ENOSPC;
+  ck_assert (!img_throw_errno (&error, "cannot write '%s'", "x"));
+  ck_assert_int_eq (errno, ENOSPC);
+  ck_assert_str_eq (error->message, "cannot write 'x': No space left on device");
+  ck_assert (g_error_matches (error, IMG_ERROR, IMG_ERROR_FAILED));
+}
+END_TEST
+
+START_TEST (reads_end_with_the_file)
+{
+  g_autofree char *path = unit_new_file (100);
+  g_auto (ImgFd) fd = open (path, O_RDONLY | O_CLOEXEC);
+  char buffer[200];
+  ck_assert_int_eq (img_fd_read_at (fd, 0, buffer, sizeof buffer), 100);
+  ck_assert_int_eq (img_fd_read_at (fd, 90, buffer, sizeof buffer), 10);
+  ck_assert_int_eq (img_fd_read_at (fd, 1000, buffer, sizeof buffer), 0);
+  ck_assert_int_eq (img_fd_read_at (fd, G_MAXUINT64 - 1, buffer, 1), -1);
+  ck_assert_int_eq (errno, EOVERFLOW);
+  (void)g_unlink (path);
+}
+END_TEST
+
+START_TEST (a_full_disk_is_an_error)
+{
+  g_auto (ImgFd) fd = open ("/dev/full", O_WRONLY | O_CLOEXEC);
+  ck_assert (!img_fd_write_all (fd, "x", 1));
+  ck_assert_int_eq (errno, ENOSPC);
+}
+END_TEST
+
+int
+main (void)
+{
+  Suite *suite = suite_create ("base");
+  TCase *text = tcase_create ("text"), *size = tcase_create ("size"), *fd = tcase_create ("fd");
+  tcase_add_test (text, escape_keeps_plain_text);
+  tcase_add_test (text, escape_disarms_terminals);
+  tcase_add_test (text, escape_shows_bytes_that_are_no_text);
+  tcase_add_test (text, command_line_is_quoted);
+  tcase_add_test (text, json_text_is_always_utf8);
+  tcase_add_test (size, sizes_read_as_in_qemu_img);
+  tcase_add_test (size, sizes_round_up);
+  tcase_add_test (fd, throwing_keeps_errno);
+  tcase_add_test (fd, reads_end_with_the_file);
+  tcase_add_test (fd, a_full_disk_is_an_error);
+  suite_add_tcase (suite, text);
+  suite_add_tcase (suite, size);
+  suite_add_tcase (suite, fd);
+  return unit_run (suite);
+}
