@@ -29,7 +29,7 @@ AC_DEFUN([IMG_WARNINGS], [
   m4_foreach_w([img_flag],
     [-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
      -Wold-style-definition -Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wvla
-     -Wunused-result -Wcast-qual -Wimplicit-fallthrough],
+     -Wunused-result -Wimplicit-fallthrough],
     [IMG_TRY_CFLAG([IMG_WARNING_CFLAGS], img_flag)])
   AS_VAR_IF([enable_werror], [yes], [AS_VAR_APPEND([IMG_WARNING_CFLAGS], [" -Werror"])])
   AC_SUBST([IMG_WARNING_CFLAGS])

@@ -60,6 +60,8 @@ show (const char *path, const Params *params, GString *output, json_t *images)
       g_clear_pointer (&in_use, img_status_free);
       in_use = img_status_new (path, &status_params, NULL);
     }
+  if (output->len > 0)
+    g_string_append_c (output, '\n');
   cli_info_append_text (output, info, in_use);
   return CLI_EXIT_OK;
 }
@@ -73,8 +75,6 @@ run (gpointer data, char **operands, GString *output, G_GNUC_UNUSED GError **err
 
   for (guint i = 0; operands[i] != NULL; i++)
     {
-      if (i > 0 && images == NULL && output->len > 0)
-        g_string_append_c (output, '\n');
       int status = show (operands[i], params, output, images);
       worst = MAX (worst, status);
     }

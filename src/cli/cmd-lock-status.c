@@ -85,28 +85,35 @@ tell_waiting (const ImgStatus *status, G_GNUC_UNUSED gpointer closure)
 static int
 exit_status_of (const ImgStatus *status, const Params *params)
 {
+  gboolean is_certain;
+
   if (params->use >= 0)
     {
       ImgVerdictKind kind = status->verdicts[params->use].kind;
       if (kind == IMG_VERDICT_BLOCKED || kind == IMG_VERDICT_UNSAFE)
         return CLI_EXIT_IN_USE;
-      if (kind == IMG_VERDICT_UNKNOWN || status->state == IMG_STATUS_UNKNOWN)
+      if (kind == IMG_VERDICT_UNKNOWN)
         return CLI_EXIT_UNKNOWN;
+      is_certain = img_status_is_certain_for (status, (ImgUse)params->use);
     }
-  else if (status->state != IMG_STATUS_FREE)
-    return status->state == IMG_STATUS_IN_USE ? CLI_EXIT_IN_USE : CLI_EXIT_UNKNOWN;
-  return params->strict && !img_status_is_certain (status) ? CLI_EXIT_UNKNOWN : CLI_EXIT_OK;
+  else
+    {
+      if (status->state != IMG_STATUS_FREE)
+        return status->state == IMG_STATUS_IN_USE ? CLI_EXIT_IN_USE : CLI_EXIT_UNKNOWN;
+      is_certain = img_status_is_certain (status);
+    }
+  return params->strict && !is_certain ? CLI_EXIT_UNKNOWN : CLI_EXIT_OK;
 }
 
 /* One image: its text or JSON object, and its exit status. */
 static int
-look_at (const char *path, const Params *params, GString *output, json_t *images)
+look_at (const char *path, const Params *params, gint64 deadline, GString *output, json_t *images)
 {
   ImgStatusParams status_params = { .locking = (ImgLocking)params->common.locking,
                                     .format = params->common.format,
                                     .locks_only = params->locks_only,
                                     .names_wanted = !params->common.quiet };
-  ImgWaitParams wait = { .timeout = params->wait,
+  ImgWaitParams wait = { .deadline = deadline,
                          .has_use = params->use >= 0,
                          .use = params->use >= 0 ? (ImgUse)params->use : IMG_USE_READ };
   g_autoptr (GError) error = NULL;
@@ -117,16 +124,20 @@ look_at (const char *path, const Params *params, GString *output, json_t *images
   if (status == NULL)
     {
       cli_print_error (error);
+      status = img_status_new_unknown (path, error->message);
       if (images != NULL)
-        json_array_append_new (
-            images, cli_status_error_to_json (path, error->message, status_params.locking));
+        json_array_append_new (images, cli_status_to_json (status, status_params.locking));
       return CLI_EXIT_UNKNOWN;
     }
   if (images != NULL)
     json_array_append_new (images, cli_status_to_json (status, status_params.locking));
   else if (!params->common.quiet)
-    cli_status_append_text (output, status, params->use, params->common.verbose,
-                            cli_color_is_wanted ((CliColor)params->color));
+    {
+      if (output->len > 0)
+        g_string_append_c (output, '\n');
+      cli_status_append_text (output, status, params->use, params->common.verbose,
+                              cli_color_is_wanted ((CliColor)params->color));
+    }
   return exit_status_of (status, params);
 }
 
@@ -135,13 +146,13 @@ run (gpointer data, char **operands, GString *output, G_GNUC_UNUSED GError **err
 {
   const Params *params = data;
   json_t *images = params->common.json && !params->common.quiet ? json_array () : NULL;
+  gint64 now = g_get_monotonic_time ();
+  gint64 deadline = params->wait > G_MAXINT64 - now ? G_MAXINT64 : now + params->wait;
   int worst = CLI_EXIT_OK;
 
   for (guint i = 0; operands[i] != NULL; i++)
     {
-      if (i > 0 && images == NULL && output->len > 0)
-        g_string_append_c (output, '\n');
-      int status = look_at (operands[i], params, output, images);
+      int status = look_at (operands[i], params, deadline, output, images);
       worst = MAX (worst, status);
     }
   if (images != NULL)

@@ -118,6 +118,14 @@ holder_to_json (const ImgHolder *holder)
   return object;
 }
 
+static void
+append_pids (json_t *pids, const ImgHolder *holder)
+{
+  for (guint i = 0; i < holder->processes->len; i++)
+    json_array_append_new (pids,
+                           json_integer (((const ImgProcess *)holder->processes->pdata[i])->pid));
+}
+
 static json_t *
 verdicts_to_json (const ImgStatus *status)
 {
@@ -129,9 +137,8 @@ verdicts_to_json (const ImgStatus *status)
       json_t *pids = json_array ();
       json_object_set_new (answer, "verdict", json_string (cli_verdict_name (verdict->kind)));
       json_object_set_new (answer, "reason", cli_json_text (verdict->reason));
-      for (guint i = 0; verdict->by != NULL && i < verdict->by->processes->len; i++)
-        json_array_append_new (
-            pids, json_integer (((const ImgProcess *)verdict->by->processes->pdata[i])->pid));
+      for (guint i = 0; i < verdict->by->len; i++)
+        append_pids (pids, verdict->by->pdata[i]);
       json_object_set_new (answer, "pids", pids);
       json_object_set_new (object, img_use_name ((ImgUse)use), answer);
     }
@@ -186,28 +193,19 @@ locking_name (ImgLocking locking)
   return names[locking];
 }
 
-static json_t *
-new_image (const char *path, const char *state, const char *summary, const char *error,
-           ImgLocking locking)
-{
-  json_t *object = json_object ();
-  cli_json_set_filename (object, "filename", "filename_bytes", path);
-  json_object_set_new (object, "status", json_string (state));
-  json_object_set_new (object, "summary", cli_json_text (summary));
-  if (error != NULL)
-    json_object_set_new (object, "error", cli_json_text (error));
-  json_object_set_new (object, "locking", json_string (locking_name (locking)));
-  return object;
-}
-
 json_t *
 cli_status_to_json (const ImgStatus *status, ImgLocking locking)
 {
   g_autofree char *sentence = cli_status_sentence (status);
-  json_t *object
-      = new_image (status->path, cli_state_name (status->state), sentence, status->error, locking);
+  json_t *object = json_object ();
   json_t *holders = json_array (), *notes = json_array ();
 
+  cli_json_set_filename (object, "filename", "filename_bytes", status->path);
+  json_object_set_new (object, "status", json_string (cli_state_name (status->state)));
+  json_object_set_new (object, "summary", cli_json_text (sentence));
+  if (status->error != NULL)
+    json_object_set_new (object, "error", cli_json_text (status->error));
+  json_object_set_new (object, "locking", json_string (locking_name (locking)));
   for (guint i = 0; i < status->holders->len; i++)
     json_array_append_new (holders, holder_to_json (status->holders->pdata[i]));
   for (guint i = 0; i < status->notes->len; i++)
@@ -225,11 +223,4 @@ cli_status_to_json (const ImgStatus *status, ImgLocking locking)
   json_object_set_new (object, "changed", json_boolean (status->has_changed));
   json_object_set_new (object, "notes", notes);
   return object;
-}
-
-json_t *
-cli_status_error_to_json (const char *path, const char *message, ImgLocking locking)
-{
-  g_autofree char *summary = g_strdup_printf ("unknown: %s", message);
-  return new_image (path, "unknown", summary, message, locking);
 }

@@ -19,5 +19,3 @@ void cli_status_append_text (GString *text, const ImgStatus *status, int use, gb
 
 /* The object of one image; a new reference. */
 json_t *cli_status_to_json (const ImgStatus *status, ImgLocking locking);
-/* The same for a path that could not be looked at. */
-json_t *cli_status_error_to_json (const char *path, const char *message, ImgLocking locking);

@@ -24,26 +24,29 @@ cli_verdict_name (ImgVerdictKind kind)
   return names[kind];
 }
 
-/* What one holder does to the image, as the end of a sentence. */
+/* What a holder does to the image, as the end of a sentence; @many: it is several processes. */
 static const char *
-deed_of (const ImgHolder *holder)
+deed_of (const ImgHolder *holder, gboolean many)
 {
+  if (holder->kind != IMG_HOLDER_LOCK && holder->can_write)
+    return many ? "have it open for writing, without a lock"
+                : "has it open for writing, without a lock";
   if (holder->kind != IMG_HOLDER_LOCK)
-    return holder->can_write ? "has it open for writing, without a lock"
-                             : "has it open for reading, without a lock";
+    return many ? "have it open for reading, without a lock"
+                : "has it open for reading, without a lock";
   if (holder->held == IMG_HELD_FLOCK)
-    return "has an flock() on it";
-  if (holder->uses & IMG_PERM_WRITE)
-    return "writes to it";
+    return many ? "have an flock() on it" : "has an flock() on it";
   if (holder->dialect == IMG_DIALECT_LIBVIRT)
-    return "has it leased";
+    return many ? "have it leased" : "has it leased";
   if (holder->dialect == IMG_DIALECT_WHOLE_FILE || holder->dialect == IMG_DIALECT_FILE_SIZE)
-    return "has locked all of it";
+    return many ? "have locked all of it" : "has locked all of it";
+  if (holder->uses & IMG_PERM_WRITE)
+    return many ? "write to it" : "writes to it";
   if (holder->forbids & IMG_PERM_WRITE)
-    return "reads it and forbids others to write";
+    return many ? "read it and forbid others to write" : "reads it and forbids others to write";
   if (holder->uses & IMG_PERM_CONSISTENT_READ)
-    return "reads it";
-  return "has a lock on it";
+    return many ? "read it" : "reads it";
+  return many ? "have a lock on it" : "has a lock on it";
 }
 
 /* The holder to name first: one that writes, if there is one. */
@@ -98,7 +101,7 @@ cli_status_sentence (const ImgStatus *status)
 
   const ImgHolder *chief = chief_holder (status);
   guint others = count_users (status) - 1;
-  g_autofree char *who = img_holder_describe (chief);
+  g_autofree char *who = img_holder_describe (chief, TRUE);
   GString *text = g_string_new ("in use: ");
   if (chief->kind == IMG_HOLDER_LOCK && chief->processes->len == 0)
     g_string_append_printf (text, "locked by %s%s", who,
@@ -106,7 +109,7 @@ cli_status_sentence (const ImgStatus *status)
                             : status->n_uninspected > 0 ? " (try as root)"
                                                         : "");
   else
-    g_string_append_printf (text, "%s %s", who, deed_of (chief));
+    g_string_append_printf (text, "%s %s", who, deed_of (chief, chief->processes->len > 1));
   if (others > 0)
     g_string_append_printf (text, ", and %u other%s", others, others == 1 ? "" : "s");
   return g_string_free (text, FALSE);
@@ -116,7 +119,7 @@ static void
 add_row (CliTable *table, const char *key, const char *value)
 {
   const char *cells[] = { key, value };
-  cli_table_add (table, cells);
+  cli_table_add (table, cells, CLI_TONE_PLAIN);
 }
 
 static char *
@@ -196,8 +199,8 @@ add_process_rows (CliTable *table, const ImgHolder *holder, const ImgProcess *pr
 static void
 append_holder (GString *text, const ImgHolder *holder)
 {
-  g_autofree char *who = img_holder_describe (holder);
-  CliTable *table = cli_table_new (2);
+  g_autofree char *who = img_holder_describe (holder, TRUE);
+  CliTable *table = cli_table_new (2, FALSE);
 
   g_string_append_printf (text, "\n%s\n", who);
   add_lock_rows (table, holder);
@@ -234,17 +237,16 @@ all_are_possible (const ImgStatus *status)
 static void
 append_verdicts (GString *text, const ImgStatus *status, gboolean with_color)
 {
-  CliTable *table = cli_table_new (3);
+  CliTable *table = cli_table_new (3, with_color);
   g_string_append_printf (text, "\nWhat would be granted now (as a %s image):\n",
                           status->format == NULL ? "disk" : status->format);
   /* The last two uses, read and write, are those of convert under other names. */
   for (guint use = 0; use < IMG_USE_READ; use++)
     {
       const ImgVerdict *verdict = &status->verdicts[use];
-      g_autofree char *word
-          = cli_colored (cli_verdict_name (verdict->kind), tone_of (verdict->kind), with_color);
-      const char *cells[] = { img_use_title ((ImgUse)use), word, verdict->reason };
-      cli_table_add (table, cells);
+      const char *cells[]
+          = { img_use_title ((ImgUse)use), cli_verdict_name (verdict->kind), verdict->reason };
+      cli_table_add (table, cells, tone_of (verdict->kind));
     }
   cli_table_finish (table, text);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cli/wrap.h"
 #include "engine/open.h"
 
 /* getopt's value for the row with index i is this plus i. */
@@ -157,25 +158,10 @@ cli_parse (int argc, char **argv, const CliOption *options, gpointer params, cha
 static void
 append_wrapped (GString *text, const char *words, guint column)
 {
-  g_auto (GStrv) list = g_strsplit (words, " ", -1);
-  guint at = column;
-  for (guint i = 0; list[i] != NULL; i++)
-    {
-      guint length = (guint)g_utf8_strlen (list[i], -1);
-      if (i > 0 && at + 1 + length > 79)
-        {
-          g_string_append_printf (text, "\n%*s", (int)column, "");
-          at = column;
-        }
-      else if (i > 0)
-        {
-          g_string_append_c (text, ' ');
-          at++;
-        }
-      g_string_append (text, list[i]);
-      at += length;
-    }
-  g_string_append_c (text, '\n');
+  g_autofree char *wrapped = cli_wrap (words, 79 - column);
+  g_auto (GStrv) lines = g_strsplit (wrapped, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    g_string_append_printf (text, "%*s%s\n", i == 0 ? 0 : (int)column, "", lines[i]);
 }
 
 void

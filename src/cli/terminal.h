@@ -17,16 +17,18 @@ gboolean cli_color_is_wanted (CliColor choice);
 /* @text in the colour for good, bad or doubtful news, or as it is. Returns a new string. */
 typedef enum
 {
+  CLI_TONE_PLAIN,
   CLI_TONE_GOOD,
   CLI_TONE_BAD,
   CLI_TONE_DOUBT,
 } CliTone;
 char *cli_colored (const char *text, CliTone tone, gboolean with_color);
 
-/* A table without headings, indented by two blanks, whose last column wraps at the terminal's
- * width. */
+/* A table without headings, indented by two blanks. On a terminal its last column is broken at
+ * blanks to fit; elsewhere lines are as long as they are, for grep. */
 typedef struct CliTable CliTable;
-CliTable *cli_table_new (guint n_columns);
-void cli_table_add (CliTable *table, const char *const *cells);
+CliTable *cli_table_new (guint n_columns, gboolean with_color);
+/* @tone is that of the second cell. */
+void cli_table_add (CliTable *table, const char *const *cells, CliTone tone);
 /* Append the lines to @text and free @table. */
 void cli_table_finish (CliTable *table, GString *text);

@@ -79,6 +79,14 @@ unidentified (Inquiry *inquiry, ImgHolderKind kind, ImgHeldKind held)
     }
   ImgHolder *holder = add_suspect (inquiry, kind, held, NULL);
   holder->is_identified = FALSE;
+  if (inquiry->evidence->scan == NULL)
+    holder->stranger = "somebody who was not looked for";
+  else if (!img_fs_is_this_host_only (inquiry->evidence->fs_kind))
+    holder->stranger = "another host, or a process that is gone or not visible to you";
+  else if (inquiry->evidence->scan->n_uninspected > 0 || inquiry->evidence->scan->is_confined)
+    holder->stranger = "a process that is not visible to you";
+  else
+    holder->stranger = "a process that could not be found";
   return holder;
 }
 
@@ -358,7 +366,7 @@ accuse_unseen_writer (Inquiry *inquiry)
         return;
     }
   ImgHolder *holder = unidentified (inquiry, IMG_HOLDER_OPENER, IMG_HELD_NO_LOCK);
-  holder->knows_mode = holder->can_write = TRUE;
+  holder->can_write = TRUE; /* how else it is open is not known */
 }
 
 static gint

@@ -51,7 +51,7 @@ add_note (ImgStatus *status, const char *format, ...)
 }
 
 char *
-img_holder_describe (const ImgHolder *holder)
+img_holder_describe (const ImgHolder *holder, gboolean with_vm)
 {
   static const char *const kernel_kinds[] = {
     [IMG_KERNEL_LOOP] = "loop device",
@@ -66,14 +66,14 @@ img_holder_describe (const ImgHolder *holder)
       g_string_append_printf (text, "%s %s", kernel_kinds[holder->kernel_kind], device);
     }
   else if (holder->processes->len == 0)
-    g_string_append (text, "a process that is not visible to you");
+    g_string_append (text, holder->stranger);
   for (guint i = 0; i < holder->processes->len; i++)
     {
       const ImgProcess *process = holder->processes->pdata[i];
       g_autofree char *command
           = img_text_escape (process->command == NULL ? "?" : process->command, -1);
       g_autofree char *vm
-          = process->vm_name == NULL ? NULL : img_text_escape (process->vm_name, -1);
+          = with_vm && process->vm_name != NULL ? img_text_escape (process->vm_name, -1) : NULL;
       g_string_append_printf (text, "%s%s (pid %d%s%s)", i > 0 ? " and " : "", command,
                               (int)process->pid, vm == NULL ? "" : ", VM ", vm == NULL ? "" : vm);
     }
@@ -112,14 +112,23 @@ real_path (int node)
   return g_file_read_link (link, NULL);
 }
 
-/* Whether the locks found so far, or a proof that nobody writes, answer the caller's question
- * without the walk over all processes. */
+/* Whether the walk over all processes could change the answer. It cannot where nobody needs names
+ * and the kernel has proven that nobody writes, or that somebody does and nobody has a lock. */
 static gboolean
 needs_scan (const Look *look)
 {
+  const ImgEvidence *evidence = &look->evidence;
+  gboolean has_lines = evidence->lines != NULL && evidence->lines->len > 0;
+  gboolean is_locked
+      = has_lines || (evidence->probe != NULL && img_probe_is_locked (evidence->probe));
+
   if (look->params->locks_only)
     return FALSE;
-  return look->params->names_wanted || look->evidence.writers == IMG_WRITERS_UNKNOWN;
+  /* On btrfs a line of the table may be about another file: only descriptors can tell. */
+  if (look->params->names_wanted || (evidence->key.is_ambiguous && has_lines))
+    return TRUE;
+  return evidence->writers != IMG_WRITERS_NONE
+         && (evidence->writers != IMG_WRITERS_SOME || is_locked);
 }
 
 /* Everything but the first probe. */
@@ -134,10 +143,15 @@ gather (Look *look)
   evidence->probe = status->probe;
   evidence->lines = img_evidence_read_locks (&evidence->key);
   evidence->writers = IMG_WRITERS_UNKNOWN;
-  if (look->params->locks_only)
-    return;
   if (look->fd >= 0)
     evidence->writers = img_lease_ask (look->fd, &look->st, evidence->fs_kind);
+  if (look->params->locks_only)
+    {
+      /* A proof that nobody writes costs nothing; who else does was not asked for. */
+      if (evidence->writers == IMG_WRITERS_SOME)
+        evidence->writers = IMG_WRITERS_UNKNOWN;
+      return;
+    }
   g_autofree char *path = real_path (look->node);
   evidence->kernel_users = img_kernel_users (&evidence->key, path);
   if (needs_scan (look))
@@ -238,7 +252,18 @@ new_status (const char *path)
 {
   ImgStatus *status = g_new0 (ImgStatus, 1);
   status->path = g_strdup (path);
+  status->holders = g_ptr_array_new_with_free_func ((GDestroyNotify)img_holder_free);
   status->notes = g_ptr_array_new_with_free_func (g_free);
+  return status;
+}
+
+ImgStatus *
+img_status_new_unknown (const char *path, const char *message)
+{
+  ImgStatus *status = new_status (path);
+  status->state = IMG_STATUS_UNKNOWN;
+  status->error = g_strdup (message);
+  img_verdicts_fill (status);
   return status;
 }
 
@@ -284,9 +309,18 @@ img_status_free (ImgStatus *status)
   g_clear_pointer (&status->probe, img_probe_free);
   g_clear_pointer (&status->holders, g_ptr_array_unref);
   for (guint use = 0; use < IMG_N_USES; use++)
-    g_free (status->verdicts[use].reason);
+    {
+      g_clear_pointer (&status->verdicts[use].by, g_ptr_array_unref);
+      g_free (status->verdicts[use].reason);
+    }
   g_ptr_array_unref (status->notes);
   g_free (status);
+}
+
+static gboolean
+knows_all_writers (const ImgStatus *status)
+{
+  return status->no_writers_proven || status->openers_complete;
 }
 
 gboolean
@@ -294,7 +328,17 @@ img_status_is_certain (const ImgStatus *status)
 {
   if (status->state == IMG_STATUS_UNKNOWN || status->has_changed)
     return FALSE;
-  if (status->state == IMG_STATUS_IN_USE)
-    return TRUE;
-  return status->no_writers_proven || status->openers_complete || !status->openers_scanned;
+  return status->state == IMG_STATUS_IN_USE || knows_all_writers (status);
+}
+
+gboolean
+img_status_is_certain_for (const ImgStatus *status, ImgUse use)
+{
+  ImgVerdictKind kind = status->verdicts[use].kind;
+  ImgPermSet set = img_use_permissions (use, g_strcmp0 (status->format, "raw") == 0);
+  if (kind != IMG_VERDICT_POSSIBLE)
+    return kind != IMG_VERDICT_UNKNOWN;
+  if (status->has_changed)
+    return FALSE;
+  return !(set.forbids & IMG_PERM_WRITE) || knows_all_writers (status);
 }

@@ -30,8 +30,8 @@ typedef enum
 typedef struct
 {
   ImgVerdictKind kind;
-  const ImgHolder *by; /* borrowed; NULL if possible or unknown */
-  char *reason;        /* owned; NULL if possible */
+  GPtrArray *by; /* owned array of borrowed ImgHolder: all who are in the way */
+  char *reason;  /* owned; NULL if possible */
 } ImgVerdict;
 
 typedef struct
@@ -62,14 +62,18 @@ typedef struct
 /* Look at the image @path. NULL only for what is no image: a missing file, a directory ... */
 G_GNUC_WARN_UNUSED_RESULT
 ImgStatus *img_status_new (const char *path, const ImgStatusParams *params, GError **error);
+/* The status of what could not be looked at, because of @message. */
+ImgStatus *img_status_new_unknown (const char *path, const char *message);
+
 void img_status_free (ImgStatus *status);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgStatus, img_status_free)
 
-/* Whether everything was seen that the state depends on. */
+/* Whether everything was seen that the state, or the verdict on @use, depends on. */
 gboolean img_status_is_certain (const ImgStatus *status);
+gboolean img_status_is_certain_for (const ImgStatus *status, ImgUse use);
 
 /* "qemu-system-x86 (pid 4711, VM web01)", safe to print. Returns a new string. */
-char *img_holder_describe (const ImgHolder *holder);
+char *img_holder_describe (const ImgHolder *holder, gboolean with_vm);
 
 /* Whether the holder may be writing to the image. */
 gboolean img_holder_is_writer (const ImgHolder *holder);

@@ -24,7 +24,7 @@ name_holders (const char *path, ImgPermSet set, ImgLocking locking)
       guint bit;
       if (!img_holder_blocks (holder, set, &bit, &by_use))
         continue;
-      g_autofree char *who = img_holder_describe (holder);
+      g_autofree char *who = img_holder_describe (holder, TRUE);
       g_string_append_printf (names, "%s%s", names->len > 0 ? ", " : "", who);
     }
   return g_string_free (names, names->len == 0);
@@ -44,14 +44,13 @@ add_holders (const char *path, ImgPermSet set, ImgLocking locking, GError **erro
   g_set_error_literal (error, IMG_ERROR, IMG_ERROR_LOCKED, message);
 }
 
-/* What the file cannot be locked with, somebody may have to choose. */
+/* Where a file cannot be locked as asked, its user has to choose. */
 static void
-add_ways_out (GError **error)
+add_ways_out (ImgLocking locking, GError **error)
 {
-  g_autofree char *message
-      = g_strdup_printf ("%s\nIf this file system cannot lock, --locking=posix may work and "
-                         "--locking=off goes without",
-                         (*error)->message);
+  g_autofree char *message = g_strdup_printf (
+      "%s\nThis file system cannot lock: %s--locking=off goes without locks", (*error)->message,
+      locking == IMG_LOCKING_AUTO ? "--locking=posix may work, and " : "");
   g_clear_error (error);
   g_set_error_literal (error, IMG_ERROR, IMG_ERROR_NO_LOCKS, message);
 }
@@ -103,7 +102,7 @@ img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char 
       if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_LOCKED))
         add_holders (path, file_params.permissions, params->locking, &failure);
       else if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_NO_LOCKS))
-        add_ways_out (&failure);
+        add_ways_out (params->locking, &failure);
       g_propagate_error (error, g_steal_pointer (&failure));
       return NULL;
     }

@@ -6,7 +6,3 @@
 
 /* Fill @status->verdicts from its state, format and holders. */
 void img_verdicts_fill (ImgStatus *status);
-
-/* The first holder of @holders whose locks keep somebody from taking @set, or NULL; *@reason (if
- * not NULL) says how, a new string. */
-const ImgHolder *img_verdict_blocker (const GPtrArray *holders, ImgPermSet set, char **reason);

@@ -60,8 +60,8 @@ is_somebody_else (const ImgStatus *before, const ImgStatus *now)
     return TRUE;
   if (now->holders->len == 0)
     return FALSE;
-  g_autofree char *a = img_holder_describe (before->holders->pdata[0]);
-  g_autofree char *b = img_holder_describe (now->holders->pdata[0]);
+  g_autofree char *a = img_holder_describe (before->holders->pdata[0], TRUE);
+  g_autofree char *b = img_holder_describe (now->holders->pdata[0], TRUE);
   return g_strcmp0 (a, b) != 0;
 }
 
@@ -69,8 +69,6 @@ ImgStatus *
 img_status_wait (const char *path, const ImgStatusParams *params, const ImgWaitParams *wait,
                  GError **error)
 {
-  gint64 begin = g_get_monotonic_time ();
-  gint64 deadline = wait->timeout > G_MAXINT64 - begin ? G_MAXINT64 : begin + wait->timeout;
   g_autoptr (ImgStatus) before = NULL;
   g_auto (ImgFd) watcher = -1;
 
@@ -81,7 +79,8 @@ img_status_wait (const char *path, const ImgStatusParams *params, const ImgWaitP
       gint64 now = g_get_monotonic_time ();
       if (status == NULL)
         return NULL;
-      if (img_status_is_granted (status, wait) || is_hopeless (status, wait) || now >= deadline)
+      if (img_status_is_granted (status, wait) || is_hopeless (status, wait)
+          || now >= wait->deadline)
         return g_steal_pointer (&status);
       if (wait->on_waiting != NULL && is_somebody_else (before, status))
         wait->on_waiting (status, wait->closure);
@@ -89,7 +88,7 @@ img_status_wait (const char *path, const ImgStatusParams *params, const ImgWaitP
         watcher = watch (path);
       drain (watcher);
       gint64 pause = CLAMP ((now - started) * PAUSE_PER_COST, SHORTEST_PAUSE, LONGEST_PAUSE);
-      pause_for (watcher, MIN (pause, deadline - now));
+      pause_for (watcher, MIN (pause, wait->deadline - now));
       g_clear_pointer (&before, img_status_free);
       before = g_steal_pointer (&status);
     }

@@ -9,7 +9,7 @@
 
 typedef struct
 {
-  gint64 timeout;   /* microseconds, or IMG_WAIT_FOREVER */
+  gint64 deadline;  /* of g_get_monotonic_time(); G_MAXINT64: none */
   gboolean has_use; /* wait for @use, else for the image to be free */
   ImgUse use;
   /* Called when the wait begins and whenever somebody else is in the way; may be NULL. */

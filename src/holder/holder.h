@@ -38,6 +38,7 @@ typedef struct
   gboolean knows_mode;    /* the two above were seen */
   GPtrArray *processes;   /* owned ImgProcess; may be empty */
   gboolean is_identified; /* FALSE: somebody, but not known who */
+  const char *stranger;   /* constant; how to call who is not identified */
   ImgKernelUserKind kernel_kind;
   char *device; /* owned; for IMG_HOLDER_KERNEL */
 } ImgHolder;

@@ -4,6 +4,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/fd.h"
 
@@ -12,6 +14,7 @@ img_mount_free (ImgMount *mount)
 {
   g_free (mount->mount_point);
   g_free (mount->type);
+  g_free (mount->source);
   g_free (mount->options);
   g_free (mount);
 }
@@ -28,20 +31,21 @@ img_mount_parse (const char *line)
 {
   /* ID PARENT MAJ:MIN ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
   g_auto (GStrv) words = g_strsplit (line, " ", -1);
-  guint n = g_strv_length (words), dash = 6, id, major, minor;
+  guint n = g_strv_length (words), dash = 6, id, device_major, device_minor;
 
   while (dash < n && strcmp (words[dash], "-") != 0)
     dash++;
   if (dash + 3 >= n || sscanf (words[0], "%u", &id) != 1
-      || sscanf (words[2], "%u:%u", &major, &minor) != 2)
+      || sscanf (words[2], "%u:%u", &device_major, &device_minor) != 2)
     return NULL;
 
   ImgMount *mount = g_new0 (ImgMount, 1);
   mount->id = id;
-  mount->major = major;
-  mount->minor = minor;
+  mount->major = device_major;
+  mount->minor = device_minor;
   mount->mount_point = g_strcompress (words[4]); /* octal escapes: \040 is a blank */
   mount->type = g_strdup (words[dash + 1]);
+  mount->source = g_strcompress (words[dash + 2]);
   mount->options = g_strconcat (words[5], ",", words[dash + 3], NULL);
   mount->is_read_only = has_option (mount->options, "ro");
   return mount;
@@ -72,9 +76,14 @@ has_id (const ImgMount *mount, guint id, G_GNUC_UNUSED guint unused)
 }
 
 static gboolean
-is_on_device (const ImgMount *mount, guint major, guint minor)
+is_on_device (const ImgMount *mount, guint wanted_major, guint wanted_minor)
 {
-  return mount->major == major && mount->minor == minor;
+  struct stat st;
+  if (mount->major == wanted_major && mount->minor == wanted_minor)
+    return TRUE;
+  return mount->major == 0 && g_str_has_prefix (mount->source, "/dev/")
+         && stat (mount->source, &st) == 0 && S_ISBLK (st.st_mode)
+         && st.st_rdev == makedev (wanted_major, wanted_minor);
 }
 
 ImgMount *
@@ -84,7 +93,7 @@ img_mount_by_id (guint id)
 }
 
 ImgMount *
-img_mount_by_device (guint major, guint minor)
+img_mount_by_device (guint device_major, guint device_minor)
 {
-  return find_mount (is_on_device, major, minor);
+  return find_mount (is_on_device, device_major, device_minor);
 }

@@ -10,6 +10,7 @@ typedef struct
   guint major, minor; /* the superblock's device */
   char *mount_point;  /* owned; unescaped */
   char *type;         /* owned; "ext4", "fuse.sshfs" */
+  char *source;       /* owned; unescaped; "/dev/sda1", "server:/export" */
   char *options;      /* owned; those of the mount and of the superblock, joined by a comma */
   gboolean is_read_only;
 } ImgMount;
@@ -23,5 +24,6 @@ ImgMount *img_mount_parse (const char *line);
 /* The mount with this id, or NULL. */
 ImgMount *img_mount_by_id (guint id);
 
-/* The first mount whose superblock is on device @major:@minor, or NULL. */
-ImgMount *img_mount_by_device (guint major, guint minor);
+/* The first mount of a block device, or NULL. On btrfs, whose superblocks have device numbers of
+ * their own, the source counts. */
+ImgMount *img_mount_by_device (guint device_major, guint device_minor);
