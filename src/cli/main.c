@@ -118,14 +118,34 @@ is_one_of (const char *word, const char *a, const char *b)
   return strcmp (word, a) == 0 || strcmp (word, b) == 0;
 }
 
+/* End as the signal would have, without leaving locks on file servers that do not notice. */
+static void
+end_by_signal (int number)
+{
+  img_lock_unlock_all ();
+  signal (number, SIG_DFL);
+  raise (number);
+}
+
+static void
+set_up_signals (void)
+{
+  static const int fatal[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+  struct sigaction before;
+  /* A full pipe or file is an error to report, not a reason to be killed. */
+  signal (SIGPIPE, SIG_IGN);
+  signal (SIGXFSZ, SIG_IGN);
+  for (guint i = 0; i < G_N_ELEMENTS (fatal); i++)
+    if (sigaction (fatal[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup(1) */
+      signal (fatal[i], end_by_signal);
+}
+
 int
 main (int argc, char **argv)
 {
   cli_secure_stdio ();
   setlocale (LC_CTYPE, "");
-  /* A full pipe or file is an error to report, not a reason to be killed. */
-  signal (SIGPIPE, SIG_IGN);
-  signal (SIGXFSZ, SIG_IGN);
+  set_up_signals ();
 
   if (argc < 2)
     {

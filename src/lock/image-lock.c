@@ -17,7 +17,12 @@ struct ImgLock
   ImgPermSet held;
   char *warning; /* owned */
   char *remark;  /* owned */
+  ImgLock *next; /* borrowed; in all_locks */
 };
+
+/* Those that hold something, for img_lock_unlock_all(). Changed only by the main thread, and so
+ * that a signal handler finds a list at any instant: a lock is complete before it is linked. */
+static ImgLock *volatile all_locks;
 
 /* What stopped an attempt. */
 typedef struct
@@ -277,9 +282,11 @@ img_lock_take (int fd, const char *image, ImgLocking locking, ImgPermSet set, gi
                GError **error)
 {
   g_autoptr (ImgLock) lock = g_new0 (ImgLock, 1);
+  lock->next = all_locks;
   lock->fd = fd;
   lock->image = img_text_escape (image, -1);
   lock->locking = locking;
+  all_locks = lock;
   return take (lock, set, wait, error) ? g_steal_pointer (&lock) : NULL;
 }
 
@@ -301,10 +308,35 @@ img_lock_extend (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
   return obstacle.what == OBSTACLE_NONE || throw_obstacle (lock, &obstacle, error);
 }
 
+static void
+unlink_lock (ImgLock *lock)
+{
+  if (all_locks == lock)
+    {
+      all_locks = lock->next;
+      return;
+    }
+  for (ImgLock *other = all_locks; other != NULL; other = other->next)
+    if (other->next == lock)
+      {
+        other->next = lock->next;
+        return;
+      }
+}
+
+void
+img_lock_unlock_all (void)
+{
+  ImgPermSet everything = { .uses = ~0u, .forbids = ~0u };
+  for (ImgLock *lock = all_locks; lock != NULL; lock = lock->next)
+    unlock_set (lock, everything);
+}
+
 void
 img_lock_release (ImgLock *lock)
 {
   unlock_set (lock, lock->held);
+  unlink_lock (lock);
   g_free (lock->image);
   g_free (lock->warning);
   g_free (lock->remark);

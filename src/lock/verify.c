@@ -24,6 +24,7 @@ struct ImgLockProof
   ImgLock *lock;      /* borrowed */
   ImgFd fdinfo;       /* owned; /proc/self/fdinfo of the locked descriptor, or -1 */
   gboolean is_listed; /* the lines showed the whole lock when it was new */
+  gboolean is_seen;   /* a helper process saw it when it was new */
   guint magic;        /* of the file system */
 };
 
@@ -62,29 +63,6 @@ is_listed (const ImgLockProof *proof, gboolean *could_read)
     return FALSE;
   text[length] = '\0';
   return lines_cover (text, img_lock_kind (proof->lock), img_lock_held (proof->lock));
-}
-
-ImgLockProof *
-img_lock_proof_new (ImgLock *lock)
-{
-  ImgLockProof *proof = g_new0 (ImgLockProof, 1);
-  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", img_lock_fd (lock));
-  struct statfs fs;
-  gboolean could_read;
-
-  proof->lock = lock;
-  proof->fdinfo = open (path, O_RDONLY | O_CLOEXEC);
-  proof->is_listed = is_listed (proof, &could_read);
-  if (fstatfs (img_lock_fd (lock), &fs) == 0)
-    proof->magic = (guint)fs.f_type;
-  return proof;
-}
-
-void
-img_lock_proof_free (ImgLockProof *proof)
-{
-  img_fd_clear (&proof->fdinfo);
-  g_free (proof);
 }
 
 /* In the helper process: is @byte locked by @owner, by somebody, or by nobody? */
@@ -137,6 +115,32 @@ ask_helper (const ImgLockProof *proof)
   return (ImgLockState)WEXITSTATUS (status);
 }
 
+ImgLockProof *
+img_lock_proof_new (ImgLock *lock)
+{
+  ImgLockProof *proof = g_new0 (ImgLockProof, 1);
+  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", img_lock_fd (lock));
+  struct statfs fs;
+  gboolean could_read;
+
+  proof->lock = lock;
+  proof->fdinfo = open (path, O_RDONLY | O_CLOEXEC);
+  proof->is_listed = is_listed (proof, &could_read);
+  if (fstatfs (img_lock_fd (lock), &fs) == 0)
+    proof->magic = (guint)fs.f_type;
+  /* A server that does not even show a new lock cannot show its loss. */
+  if (!proof->is_listed && proof->magic == MAGIC_FUSE && img_lock_kind (lock) != IMG_LOCK_NONE)
+    proof->is_seen = ask_helper (proof) == IMG_LOCK_HELD;
+  return proof;
+}
+
+void
+img_lock_proof_free (ImgLockProof *proof)
+{
+  img_fd_clear (&proof->fdinfo);
+  g_free (proof);
+}
+
 /* One read that must reach the server. */
 static ImgLockState
 read_uncached (int fd)
@@ -164,7 +168,7 @@ img_lock_verify (ImgLockProof *proof)
   if (img_lock_kind (proof->lock) == IMG_LOCK_NONE)
     return IMG_LOCK_HELD;
   if (!proof->is_listed)
-    return proof->magic == MAGIC_FUSE ? ask_helper (proof) : IMG_LOCK_UNVERIFIED;
+    return proof->is_seen ? ask_helper (proof) : IMG_LOCK_UNVERIFIED;
   gboolean listed = is_listed (proof, &could_read);
   if (!could_read)
     return IMG_LOCK_UNVERIFIED;

@@ -13,9 +13,19 @@
 #define W IMG_PERM_WRITE
 #define RS IMG_PERM_RESIZE
 
-static const ImgPermSet writer = { CR | W | RS, W | RS };
-static const ImgPermSet reader = { CR, W | RS };
-static const ImgPermSet sharer = { CR, 0 };
+#define WRITER          \
+  {                     \
+    CR | W | RS, W | RS \
+  }
+#define READER \
+  {            \
+    CR, W | RS \
+  }
+#define SHARER \
+  {            \
+    CR, 0      \
+  }
+static const ImgPermSet writer = WRITER, reader = READER, sharer = SHARER;
 
 static char *path;
 
@@ -81,7 +91,7 @@ END_TEST
 START_TEST (every_pair_of_sets_conflicts_as_qemu_says)
 {
   static const ImgPermSet sets[]
-      = { { 0, 0 }, sharer, reader, writer, { CR | W, W }, { 0, W | RS } };
+      = { { 0, 0 }, SHARER, READER, WRITER, { CR | W, W }, { 0, W | RS } };
   for (guint a = 0; a < G_N_ELEMENTS (sets); a++)
     for (guint b = 0; b < G_N_ELEMENTS (sets); b++)
       {
@@ -108,6 +118,7 @@ START_TEST (messages_are_qemus)
   g_autoptr (GError) error = NULL;
   g_autoptr (ImgLock) holder
       = img_lock_take (fd_a, "a", IMG_LOCKING_AUTO, writer, IMG_WAIT_NONE, &error);
+  ck_assert_ptr_nonnull (holder);
   ck_assert_ptr_null (img_lock_take (fd_b, "b", IMG_LOCKING_AUTO, writer, IMG_WAIT_NONE, &error));
   ck_assert_str_eq (error->message, "cannot open 'b': Failed to get \"write\" lock");
   g_clear_error (&error);
@@ -139,6 +150,7 @@ START_TEST (a_failed_extension_keeps_what_was_held)
   g_autoptr (ImgLock) lock
       = img_lock_take (fd_b, "b", IMG_LOCKING_AUTO, reader, IMG_WAIT_NONE, &error);
   ImgPermSet exclusive = { CR, CR };
+  ck_assert (other != NULL && lock != NULL);
   ck_assert (!img_lock_extend (lock, exclusive, IMG_WAIT_NONE, &error));
   ck_assert_uint_eq (img_lock_held (lock).forbids, W | RS);
   assert_locked ("100 201 203");
@@ -201,6 +213,20 @@ START_TEST (losing_posix_locks_is_noticed)
   ck_assert_int_eq (verify_after (IMG_LOCKING_POSIX, FALSE), IMG_LOCK_HELD);
   ck_assert_int_eq (verify_after (IMG_LOCKING_POSIX, TRUE), IMG_LOCK_LOST);
   ck_assert_int_eq (verify_after (IMG_LOCKING_AUTO, TRUE), IMG_LOCK_HELD);
+}
+END_TEST
+
+START_TEST (a_signal_handler_can_unlock_everything)
+{
+  g_auto (ImgFd) fd_a = open_file ();
+  g_autoptr (ImgLock) a = img_lock_take (fd_a, "a", IMG_LOCKING_AUTO, sharer, IMG_WAIT_NONE, NULL);
+  g_auto (ImgFd) fd_b = open_file ();
+  g_autoptr (ImgLock) b = img_lock_take (fd_b, "b", IMG_LOCKING_AUTO, reader, IMG_WAIT_NONE, NULL);
+  ck_assert (a != NULL && b != NULL);
+  img_lock_release (g_steal_pointer (&a));
+  assert_locked ("100 201 203");
+  img_lock_unlock_all ();
+  assert_locked ("");
 }
 END_TEST
 
@@ -309,6 +335,7 @@ main (void)
   tcase_add_test (take, a_failed_extension_keeps_what_was_held);
   tcase_add_test (take, waiting_ends_when_the_holder_goes);
   tcase_add_test (take, off_takes_nothing);
+  tcase_add_test (take, a_signal_handler_can_unlock_everything);
   tcase_add_test (look, losing_posix_locks_is_noticed);
   tcase_add_test (look, a_partial_loss_is_noticed);
   tcase_add_test (look, probing_walks_over_the_whole_file);
