@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# bash completion for imgtool: the program itself knows the answers.
+
+_imgtool()
+{
+    local i line cur cut='' words=()
+    for ((i = 1; i <= COMP_CWORD; i++)); do
+        # bash cuts words at "=" (COMP_WORDBREAKS): put --option=value together again
+        if ((i > 1)) && [[ ${COMP_WORDS[i]} == = || ${COMP_WORDS[i - 1]} == = ]]; then
+            words[-1]+=${COMP_WORDS[i]}
+        else
+            words+=("${COMP_WORDS[i]}")
+        fi
+    done
+    cur=${words[-1]}
+    [[ $COMP_WORDBREAKS == *=* && $cur == *=* ]] && cut=${cur%"${cur##*=}"}
+    COMPREPLY=()
+    while IFS= read -r line; do
+        if [[ $line == :files ]]; then
+            compopt -o filenames 2> /dev/null
+            while IFS= read -r line; do COMPREPLY+=("${line#"$cut"}"); done < <(compgen -f -- "$cur")
+        else
+            [[ $line == *= ]] && compopt -o nospace 2> /dev/null
+            COMPREPLY+=("${line#"$cut"}")
+        fi
+    done < <("${COMP_WORDS[0]}" __complete -- "${words[@]}" 2> /dev/null)
+}
+complete -F _imgtool imgtool
