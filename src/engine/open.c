@@ -55,6 +55,22 @@ add_ways_out (ImgLocking locking, GError **error)
   g_set_error_literal (error, IMG_ERROR, IMG_ERROR_NO_LOCKS, message);
 }
 
+ImgFile *
+img_open_file (const char *path, const ImgFileParams *params, GError **error)
+{
+  g_autoptr (GError) failure = NULL;
+  ImgFile *file = img_file_open (path, params, &failure);
+
+  if (file != NULL)
+    return file;
+  if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_LOCKED))
+    add_holders (path, params->permissions, params->locking, &failure);
+  else if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_NO_LOCKS))
+    add_ways_out (params->locking, &failure);
+  g_propagate_error (error, g_steal_pointer (&failure));
+  return NULL;
+}
+
 /* The format of @file, or NULL if it cannot be handled. */
 static const char *
 choose_format (ImgFile *file, const char *asked, GError **error)
@@ -90,22 +106,14 @@ img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char 
     = params->force_share ? img_use_permissions_shared (use) : img_use_permissions (use, TRUE),
     .lock_wait = params->lock_wait,
   };
-  g_autoptr (GError) failure = NULL;
 
   g_assert ((file_params.permissions.uses & ~(guint)IMG_PERM_CONSISTENT_READ) == 0);
   if (params->format != NULL && !img_format_is_supported (params->format))
     return img_null_throw (error, IMG_ERROR_UNSUPPORTED, "the format %s is not supported yet",
                            params->format);
-  g_autoptr (ImgFile) file = img_file_open (path, &file_params, &failure);
+  g_autoptr (ImgFile) file = img_open_file (path, &file_params, error);
   if (file == NULL)
-    {
-      if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_LOCKED))
-        add_holders (path, file_params.permissions, params->locking, &failure);
-      else if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_NO_LOCKS))
-        add_ways_out (params->locking, &failure);
-      g_propagate_error (error, g_steal_pointer (&failure));
-      return NULL;
-    }
+    return NULL;
   *format = choose_format (file, params->format, error);
   return *format == NULL ? NULL : g_steal_pointer (&file);
 }

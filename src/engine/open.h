@@ -13,6 +13,11 @@ typedef struct
   const char *format;   /* what the user says it is, or NULL: look */
 } ImgOpenParams;
 
+/* img_file_open(), with the holders named in the message of IMG_ERROR_LOCKED, and the ways out in that
+ * of IMG_ERROR_NO_LOCKS. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgFile *img_open_file (const char *path, const ImgFileParams *params, GError **error);
+
 /* Open @path for @use, which must be one that reads. With IMG_ERROR_LOCKED the message names the
  * holders. IMG_ERROR_UNSUPPORTED if it is, or looks like, a format that cannot be handled yet;
  * *@format (constant) says what it was opened as. */

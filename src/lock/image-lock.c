@@ -333,14 +333,20 @@ img_lock_unlock_all (void)
 }
 
 void
-img_lock_release (ImgLock *lock)
+img_lock_leave (ImgLock *lock)
 {
-  unlock_set (lock, lock->held);
   unlink_lock (lock);
   g_free (lock->image);
   g_free (lock->warning);
   g_free (lock->remark);
   g_free (lock);
+}
+
+void
+img_lock_release (ImgLock *lock)
+{
+  unlock_set (lock, lock->held);
+  img_lock_leave (lock);
 }
 
 ImgLockKind

@@ -49,6 +49,10 @@ gboolean img_lock_extend (ImgLock *lock, ImgPermSet set, gint64 wait, GError **e
 void img_lock_release (ImgLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgLock, img_lock_release)
 
+/* Free @lock and leave its bytes locked: OFD locks go with their description, which somebody else has
+ * too. */
+void img_lock_leave (ImgLock *lock);
+
 /* Unlock the bytes of all locks of this process, for a signal handler that is about to end it: some
  * file servers never hear of a close. Async-signal-safe; the locks are of no use afterwards. */
 void img_lock_unlock_all (void);

@@ -24,6 +24,9 @@ typedef enum
 #define IMG_PERM_USED_BASE G_GUINT64_CONSTANT (100)
 #define IMG_PERM_FORBIDDEN_BASE G_GUINT64_CONSTANT (200)
 
+/* All that can be taken. */
+#define IMG_PERM_ALL 0x0fu
+
 /* Two sets of ImgPerm bits. */
 typedef struct
 {
@@ -36,3 +39,8 @@ const char *img_perm_name (guint bit);
 
 /* The names of the bits in @perms, joined by ", ", or "nothing". Returns a new string. */
 char *img_perm_names (guint perms);
+
+/* Parse "write,resize", "all" or "none" (names with a hyphen for the blank) into *@perms. FALSE if a
+ * name is not one of a permission that can be taken. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_perm_parse (const char *list, guint *perms);
