@@ -14,9 +14,14 @@ enum
 {
   CLI_EXIT_OK = 0,
   CLI_EXIT_FAILURE = 1,
-  CLI_EXIT_IN_USE = 1,       /* lock-status */
-  CLI_EXIT_UNKNOWN = 2,      /* lock-status: could not be determined, or usage */
-  CLI_EXIT_UNSUPPORTED = 63, /* check: the format has none, as qemu-img */
+  CLI_EXIT_IN_USE = 1,         /* lock-status */
+  CLI_EXIT_UNKNOWN = 2,        /* lock-status: could not be determined, or usage */
+  CLI_EXIT_UNSUPPORTED = 63,   /* check: the format has none, as qemu-img */
+  CLI_EXIT_LOCK_LOST = 123,    /* lock: it was lost while the command ran */
+  CLI_EXIT_NOT_GRANTED = 124,  /* lock: somebody else's lock is in the way */
+  CLI_EXIT_LOCK_FAILED = 125,  /* lock: imgtool itself failed, or usage */
+  CLI_EXIT_NOT_RUNNABLE = 126, /* lock: the command cannot be run */
+  CLI_EXIT_NOT_FOUND = 127,    /* lock: there is no such command */
 };
 
 /* Parameters of every command that opens images; the first member of the command's own. */
@@ -37,14 +42,17 @@ typedef struct
   const CliOption *options;
   gsize params_size;             /* of a struct that begins with a CliCommon */
   gpointer (*new_params) (void); /* with defaults; or NULL: zeroed */
-  int usage_status; /* exit status for bad options, and when the output cannot be written */
+  gsize command_offset; /* where a char ** gets the words behind "--", for a command that runs
+                           another; or 0 */
+  int usage_status;     /* exit status for bad options, and when the output cannot be written */
   /* Do it; text for stdout goes into @output. Returns the exit status; errors of single images are
-   * printed on the way (cli_print_error), those in @error by main(). */
+   * printed on the way (cli_print_error), that in @error by main(), which ends with the status all
+   * the same; for IMG_ERROR_USAGE with usage_status. */
   int (*run) (gpointer params, char **operands, GString *output, GError **error);
 } CliCommand;
 
 extern const CliCommand *const cli_commands[]; /* ended by NULL */
-extern const CliCommand cli_cmd_check, cli_cmd_info, cli_cmd_lock_status;
+extern const CliCommand cli_cmd_check, cli_cmd_info, cli_cmd_lock, cli_cmd_lock_status;
 
 const CliCommand *cli_command_find (const char *name);
 

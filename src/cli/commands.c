@@ -7,7 +7,7 @@
 #include "disk/detect.h"
 
 const CliCommand *const cli_commands[]
-    = { &cli_cmd_lock_status, &cli_cmd_info, &cli_cmd_check, NULL };
+    = { &cli_cmd_lock_status, &cli_cmd_lock, &cli_cmd_info, &cli_cmd_check, NULL };
 
 const CliChoice cli_output_choices[] = { { "human", FALSE }, { "json", TRUE }, { NULL, 0 } };
 

@@ -41,14 +41,29 @@ write_text (const GString *text, int status, int failure_status)
   return text->len == 0 || cli_write_stdout (text) ? status : failure_status;
 }
 
+/* Say what went wrong; a mistake in the command line has a status of its own. */
 static int
-fail (const GError *error, const CliCommand *command)
+fail (const GError *error, const CliCommand *command, int status)
 {
   cli_print_error (error);
   if (!g_error_matches (error, IMG_ERROR, IMG_ERROR_USAGE))
-    return CLI_EXIT_FAILURE;
+    return status;
   fprintf (stderr, "Try '" PROGRAM " %s --help' for more information.\n", command->name);
   return command->usage_status;
+}
+
+/* Cut @argv at "--", behind which are the words of a command to run; NULL if there is none. */
+static char **
+cut_off_command (int *argc, char **argv)
+{
+  for (int i = 1; i < *argc; i++)
+    if (strcmp (argv[i], "--") == 0)
+      {
+        argv[i] = NULL;
+        *argc = i;
+        return argv + i + 1;
+      }
+  return NULL;
 }
 
 static int
@@ -62,21 +77,23 @@ run_command (const CliCommand *command, int argc, char **argv)
   char name[] = PROGRAM;
 
   argv[0] = name; /* what getopt puts before its messages */
+  if (command->command_offset != 0)
+    *(char ***)(void *)((char *)params + command->command_offset) = cut_off_command (&argc, argv);
   if (!cli_parse (argc, argv, command->options, params, &operands, &error))
-    return fail (error, command);
+    return fail (error, command, command->usage_status);
   if (((CliCommon *)params)->help)
     {
       append_command_help (output, command);
       return write_text (output, CLI_EXIT_OK, command->usage_status);
     }
-  if (operands[0] == NULL)
+  if (operands[0] == NULL && command->command_offset == 0)
     {
       g_set_error (&error, IMG_ERROR, IMG_ERROR_USAGE, "%s: which image?", command->name);
-      return fail (error, command);
+      return fail (error, command, command->usage_status);
     }
   int status = command->run (params, operands, output, &error);
   if (error != NULL)
-    return fail (error, command);
+    return fail (error, command, status);
   return write_text (output, status, command->usage_status);
 }
 

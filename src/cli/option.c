@@ -58,6 +58,19 @@ cli_set_choice (const CliOption *option, const char *value, gpointer field, GErr
 }
 
 gboolean
+cli_set_number (const CliOption *option, const char *value, gpointer field, GError **error)
+{
+  g_autofree char *safe = img_text_escape (value, -1);
+  guint64 number;
+  if (!g_ascii_string_to_unsigned (value, 10, 0, 255, &number, NULL))
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "bad value '%s' for --%s: it must be a number from 0 to 255", safe,
+                      option->long_name);
+  *(gint64 *)field = (gint64)number;
+  return TRUE;
+}
+
+gboolean
 cli_set_wait (const CliOption *option, const char *value, gpointer field, GError **error)
 {
   char *end = NULL;

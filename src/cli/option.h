@@ -34,11 +34,14 @@ struct CliOption
   const CliChoice *choices; /* what @set and completion know, or NULL */
 };
 
-/* Setters: gboolean, int (from choices), const char * (borrowed from argv), gint64 microseconds (of
- * an optional number of seconds; none means for ever). */
+/* Setters: gboolean, int (from choices), const char * (borrowed from argv), gint64 from 0 to 255 or
+ * a descriptor's number, gint64 microseconds (of an optional number of seconds; none means for
+ * ever).
+ */
 gboolean cli_set_flag (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_set_choice (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_set_string (const CliOption *, const char *value, gpointer field, GError **error);
+gboolean cli_set_number (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_set_wait (const CliOption *, const char *value, gpointer field, GError **error);
 
 /* "on|off|auto|posix", "SECONDS" or NULL: what is shown as the value. Returns a new string. */

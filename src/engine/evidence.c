@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/proc-stat.h"
 
 /* A holder in the making, with the descriptor that proved it. */
 typedef struct
@@ -185,7 +186,7 @@ accuse_by_table (Inquiry *inquiry, const ImgLocksLine *line)
           if (old->held == held && img_holder_has_pid (old, line->range.pid))
             holder = old;
         }
-      if (holder == NULL && img_process_start_ticks ((pid_t)line->range.pid) != 0)
+      if (holder == NULL && img_proc_start_ticks ((pid_t)line->range.pid) != 0)
         {
           holder = add_suspect (inquiry, IMG_HOLDER_LOCK, held, NULL);
           (void)img_holder_add_process (holder, (pid_t)line->range.pid);

@@ -3,17 +3,23 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "disk/detect.h"
 #include "engine/lock-status.h"
 #include "engine/verdict.h"
+#include "file/inode-registry.h"
 
 /* Whose locks @set runs into, as one sentence; NULL if they are gone by now. */
 static char *
 name_holders (const char *path, ImgPermSet set, ImgLocking locking)
 {
   ImgStatusParams params = { .locking = locking, .format = "raw", .names_wanted = TRUE };
+  struct stat st;
+  /* What this command itself has open must not be opened again, and needs no name. */
+  if (stat (path, &st) < 0 || img_inode_is_open (st.st_dev, st.st_ino))
+    return NULL;
   g_autoptr (ImgStatus) status = img_status_new (path, &params, NULL);
   GString *names = g_string_new (NULL);
 

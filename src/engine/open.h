@@ -13,8 +13,8 @@ typedef struct
   const char *format;   /* what the user says it is, or NULL: look */
 } ImgOpenParams;
 
-/* img_file_open(), with the holders named in the message of IMG_ERROR_LOCKED, and the ways out in that
- * of IMG_ERROR_NO_LOCKS. */
+/* img_file_open(), with the holders named in the message of IMG_ERROR_LOCKED, and the ways out in
+ * that of IMG_ERROR_NO_LOCKS. */
 G_GNUC_WARN_UNUSED_RESULT
 ImgFile *img_open_file (const char *path, const ImgFileParams *params, GError **error);
 

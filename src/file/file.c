@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "file/adopt.h"
 #include "file/inode-registry.h"
 #include "file/node.h"
 
@@ -41,25 +42,60 @@ measure (ImgFile *file, GError **error)
   return TRUE;
 }
 
-/* A fresh description of @node, locked. */
+/* The guard's own description of the file, if this runs inside a guard of it; NULL without an error
+ * if not. */
+static ImgLock *
+adopt (const struct stat *st, const char *path, const ImgFileParams *params, ImgFd *fd,
+       GError **error)
+{
+  if (params->locking == IMG_LOCKING_OFF || params->locking == IMG_LOCKING_POSIX)
+    return NULL;
+  *fd = img_adopt_find (st->st_dev, st->st_ino, params->is_writable);
+  if (*fd < 0)
+    return NULL;
+  return img_lock_adopt (*fd, path, params->permissions, params->lock_wait, error);
+}
+
+/* A fresh description of @node. */
+static int
+open_node (int node, const char *path, const ImgFileParams *params, GError **error)
+{
+  g_autofree char *safe = img_text_escape (path, -1);
+  g_auto (ImgFd) fd = img_node_open (node, params->is_writable ? O_RDWR : O_RDONLY);
+  int flags = fd < 0 ? -1 : fcntl (fd, F_GETFL);
+
+  /* Non-blocking was for the opening: on devices it could change what reads do. */
+  if (flags < 0 || fcntl (fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+    {
+      img_throw_errno (error, "cannot open '%s'%s", safe,
+                       params->is_writable ? " for writing" : "");
+      return -1;
+    }
+  return img_fd_steal (&fd);
+}
+
+/* A description of @node of its own or a guard's, locked. */
 static ImgInode *
 open_and_lock (int node, const struct stat *st, const char *path, const ImgFileParams *params,
                GError **error)
 {
-  g_autofree char *safe = img_text_escape (path, -1);
-  g_auto (ImgFd) fd = img_node_open (node, params->is_writable ? O_RDWR : O_RDONLY);
-  if (fd < 0)
-    return img_null_throw_errno (error, "cannot open '%s'%s", safe,
-                                 params->is_writable ? " for writing" : "");
-  /* Non-blocking was for the opening: on devices it could change what reads do. */
-  int flags = fcntl (fd, F_GETFL);
-  if (flags < 0 || fcntl (fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
-    return img_null_throw_errno (error, "cannot set up '%s'", safe);
+  g_auto (ImgFd) fd = -1;
+  g_autoptr (GError) failure = NULL;
+  ImgLock *lock = adopt (st, path, params, &fd, &failure);
 
-  ImgLock *lock
-      = img_lock_take (fd, path, params->locking, params->permissions, params->lock_wait, error);
+  if (lock == NULL && failure == NULL)
+    {
+      fd = open_node (node, path, params, error);
+      if (fd < 0)
+        return NULL;
+      lock = img_lock_take (fd, path, params->locking, params->permissions, params->lock_wait,
+                            &failure);
+    }
   if (lock == NULL)
-    return NULL;
+    {
+      g_propagate_error (error, g_steal_pointer (&failure));
+      return NULL;
+    }
   return img_inode_add (st->st_dev, st->st_ino, img_fd_steal (&fd), params->is_writable, path, lock,
                         params->permissions);
 }

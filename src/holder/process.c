@@ -8,31 +8,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-
-/* Field 22 of /proc/PID/stat, counted from behind the command's closing parenthesis: the command
- * may contain blanks and parentheses. */
-static guint64
-parse_start_ticks (const char *stat_line)
-{
-  const char *rest = strrchr (stat_line, ')');
-  unsigned long long ticks = 0;
-  if (rest == NULL
-      || sscanf (
-             rest + 1,
-             " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-             &ticks)
-             != 1)
-    return 0;
-  return ticks;
-}
-
-guint64
-img_process_start_ticks (pid_t pid)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-  g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int)pid);
-  return img_fd_read_file (AT_FDCWD, path, text) ? parse_start_ticks (text->str) : 0;
-}
+#include "base/proc-stat.h"
 
 /* Seconds since the epoch at which the system started; 0 if unknown. */
 static gint64
@@ -150,8 +126,7 @@ img_process_new (pid_t pid)
     process->uid = parse_effective_uid (text->str);
   if (process->uid >= 0)
     process->user = user_name ((uid_t)process->uid);
-  if (img_fd_read_file (directory, "stat", text))
-    process->start_ticks = parse_start_ticks (text->str);
+  process->start_ticks = img_proc_start_ticks (pid);
   if (process->start_ticks != 0 && boot_time () != 0)
     process->start_time
         = boot_time () + (gint64)(process->start_ticks / (guint64)sysconf (_SC_CLK_TCK));

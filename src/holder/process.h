@@ -23,9 +23,6 @@ typedef struct
 ImgProcess *img_process_new (pid_t pid);
 void img_process_free (ImgProcess *process);
 
-/* start_ticks of @pid, or 0 if it is gone. */
-guint64 img_process_start_ticks (pid_t pid);
-
 /* The virtual machine's name in a QEMU command line (`-name x`, `-name guest=x,...`), or NULL if
  * this is not QEMU's command line or it gives no name. Returns a new string. */
 char *img_process_vm_name (const char *const *cmdline);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/text.h"
+#include "lock/locks-line.h"
 
 /* Tries before a conflict is believed when nobody wants to wait: 4 tries within about 100 ms. */
 #define RACE_TRIES 4
@@ -14,6 +15,7 @@ struct ImgLock
   char *image; /* owned; escaped, for messages */
   ImgLocking locking;
   ImgLockKind kind;
+  gboolean is_adopted; /* the description is a guard\'s, whose bytes are not ours to unlock */
   ImgPermSet held;
   char *warning; /* owned */
   char *remark;  /* owned */
@@ -277,17 +279,37 @@ take (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
   return take_ofd (lock, set, wait, error);
 }
 
-ImgLock *
-img_lock_take (int fd, const char *image, ImgLocking locking, ImgPermSet set, gint64 wait,
-               GError **error)
+static ImgLock *
+new_lock (int fd, const char *image, ImgLocking locking)
 {
-  g_autoptr (ImgLock) lock = g_new0 (ImgLock, 1);
+  ImgLock *lock = g_new0 (ImgLock, 1);
   lock->next = all_locks;
   lock->fd = fd;
   lock->image = img_text_escape (image, -1);
   lock->locking = locking;
   all_locks = lock;
+  return lock;
+}
+
+ImgLock *
+img_lock_take (int fd, const char *image, ImgLocking locking, ImgPermSet set, gint64 wait,
+               GError **error)
+{
+  g_autoptr (ImgLock) lock = new_lock (fd, image, locking);
   return take (lock, set, wait, error) ? g_steal_pointer (&lock) : NULL;
+}
+
+ImgLock *
+img_lock_adopt (int fd, const char *image, ImgPermSet set, gint64 wait, GError **error)
+{
+  g_autoptr (ImgLock) lock = new_lock (fd, image, IMG_LOCKING_ON);
+  lock->is_adopted = TRUE;
+  lock->kind = IMG_LOCK_OFD;
+  img_locks_fdinfo_held (fd, &lock->held);
+  Obstacle obstacle = attempt_for (lock, set, wait);
+  if (obstacle.what != OBSTACLE_NONE)
+    return throw_obstacle (lock, &obstacle, error), NULL;
+  return g_steal_pointer (&lock);
 }
 
 gboolean
@@ -329,7 +351,8 @@ img_lock_unlock_all (void)
 {
   ImgPermSet everything = { .uses = ~0u, .forbids = ~0u };
   for (ImgLock *lock = all_locks; lock != NULL; lock = lock->next)
-    unlock_set (lock, everything);
+    if (!lock->is_adopted)
+      unlock_set (lock, everything);
 }
 
 void
@@ -345,7 +368,8 @@ img_lock_leave (ImgLock *lock)
 void
 img_lock_release (ImgLock *lock)
 {
-  unlock_set (lock, lock->held);
+  if (!lock->is_adopted)
+    unlock_set (lock, lock->held);
   img_lock_leave (lock);
 }
 

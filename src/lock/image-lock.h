@@ -41,6 +41,11 @@ G_GNUC_WARN_UNUSED_RESULT
 ImgLock *img_lock_take (int fd, const char *image, ImgLocking locking, ImgPermSet set, gint64 wait,
                         GError **error);
 
+/* The same for a description that belongs to a guard and holds OFD locks already: they count as its
+ * own, and whatever is added stays locked, until the guard ends. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgLock *img_lock_adopt (int fd, const char *image, ImgPermSet set, gint64 wait, GError **error);
+
 /* Make @lock cover @set too. On failure the lock is as it was. Errors as above. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_lock_extend (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error);
@@ -49,8 +54,8 @@ gboolean img_lock_extend (ImgLock *lock, ImgPermSet set, gint64 wait, GError **e
 void img_lock_release (ImgLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgLock, img_lock_release)
 
-/* Free @lock and leave its bytes locked: OFD locks go with their description, which somebody else has
- * too. */
+/* Free @lock and leave its bytes locked: OFD locks go with their description, which somebody else
+ * has too. */
 void img_lock_leave (ImgLock *lock);
 
 /* Unlock the bytes of all locks of this process, for a signal handler that is about to end it: some

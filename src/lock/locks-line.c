@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "lock/locks-line.h"
 
+#include <fcntl.h>
 #include <string.h>
+
+#include "base/fd.h"
 
 /* The next blank-separated word of *@text, or NULL; a word never crosses the end of the line. */
 static const char *
@@ -103,4 +106,39 @@ img_locks_line_parse (const char *text, ImgLocksLine *line)
   else if (!parse_number (word, length, 10, IMG_RANGE_TO_EOF, &line->range.end))
     return FALSE;
   return line->range.start <= line->range.end;
+}
+
+ImgPermSet
+img_locks_text_held (const char *fdinfo, ImgLockKind kind)
+{
+  ImgLocksLineKind wanted = kind == IMG_LOCK_OFD ? IMG_LOCKS_LINE_OFD : IMG_LOCKS_LINE_POSIX;
+  ImgPermSet held = { 0, 0 };
+
+  for (const char *next = fdinfo; (next = strstr (next, "lock:")) != NULL;)
+    {
+      ImgLocksLine line;
+      next += strlen ("lock:");
+      if (!img_locks_line_parse (next, &line) || line.kind != wanted || line.is_waiting)
+        continue;
+      for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+        {
+          guint64 used = IMG_PERM_USED_BASE + bit, forbidden = IMG_PERM_FORBIDDEN_BASE + bit;
+          if (line.range.start <= used && used <= line.range.end)
+            held.uses |= 1u << bit;
+          if (line.range.start <= forbidden && forbidden <= line.range.end)
+            held.forbids |= 1u << bit;
+        }
+    }
+  return held;
+}
+
+void
+img_locks_fdinfo_held (int fd, ImgPermSet *held)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", fd);
+
+  held->uses = held->forbids = 0;
+  if (img_fd_read_file (AT_FDCWD, path, text))
+    *held = img_locks_text_held (text->str, IMG_LOCK_OFD);
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "lock/lock-fd.h"
+#include "lock/permission.h"
 
 typedef enum
 {
@@ -30,3 +31,9 @@ typedef struct
 /* Parse @text up to a newline or NUL; FALSE if it is not such a line. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_locks_line_parse (const char *text, ImgLocksLine *line);
+
+/* What the "lock:" lines of @fdinfo say is held by locks of @kind. */
+ImgPermSet img_locks_text_held (const char *fdinfo, ImgLockKind kind);
+
+/* The same of this process's descriptor @fd, for OFD locks: nothing if it cannot be read. */
+void img_locks_fdinfo_held (int fd, ImgPermSet *held);

@@ -40,7 +40,7 @@ const char *img_perm_name (guint bit);
 /* The names of the bits in @perms, joined by ", ", or "nothing". Returns a new string. */
 char *img_perm_names (guint perms);
 
-/* Parse "write,resize", "all" or "none" (names with a hyphen for the blank) into *@perms. FALSE if a
- * name is not one of a permission that can be taken. */
+/* Parse "write,resize", "all" or "none" (names with a hyphen for the blank) into *@perms. FALSE if
+ * a name is not one of a permission that can be taken. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_perm_parse (const char *list, guint *perms);

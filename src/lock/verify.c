@@ -28,31 +28,6 @@ struct ImgLockProof
   guint magic;        /* of the file system */
 };
 
-/* Whether the lock lines show every byte of @set in the dress of @kind. */
-static gboolean
-lines_cover (const char *fdinfo, ImgLockKind kind, ImgPermSet set)
-{
-  ImgLocksLineKind wanted = kind == IMG_LOCK_OFD ? IMG_LOCKS_LINE_OFD : IMG_LOCKS_LINE_POSIX;
-  const char *next = fdinfo;
-
-  while ((next = strstr (next, "lock:")) != NULL)
-    {
-      ImgLocksLine line;
-      next += strlen ("lock:");
-      if (!img_locks_line_parse (next, &line) || line.kind != wanted || line.is_waiting)
-        continue;
-      for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
-        {
-          guint64 used = IMG_PERM_USED_BASE + bit, forbidden = IMG_PERM_FORBIDDEN_BASE + bit;
-          if (line.range.start <= used && used <= line.range.end)
-            set.uses &= ~(1u << bit);
-          if (line.range.start <= forbidden && forbidden <= line.range.end)
-            set.forbids &= ~(1u << bit);
-        }
-    }
-  return set.uses == 0 && set.forbids == 0;
-}
-
 static gboolean
 is_listed (const ImgLockProof *proof, gboolean *could_read)
 {
@@ -62,7 +37,9 @@ is_listed (const ImgLockProof *proof, gboolean *could_read)
   if (length <= 0)
     return FALSE;
   text[length] = '\0';
-  return lines_cover (text, img_lock_kind (proof->lock), img_lock_held (proof->lock));
+  ImgPermSet held = img_lock_held (proof->lock);
+  ImgPermSet shown = img_locks_text_held (text, img_lock_kind (proof->lock));
+  return (held.uses & ~shown.uses) == 0 && (held.forbids & ~shown.forbids) == 0;
 }
 
 /* In the helper process: is @byte locked by @owner, by somebody, or by nobody? */

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Running somebody else's command and standing in for it towards those who send signals. */
+#pragma once
+
+#include "base/error.h"
+
+/* Start @argv with the signals as this program was started with, pass signals on to it and wait for
+ * its end. Returns its exit status, 128 + N if signal N ended it, 126 or 127 if it could not be run
+ * or was not found (as env(1); said in @error), 125 if no process could be made. */
+G_GNUC_WARN_UNUSED_RESULT
+int cli_run_command (char *const *argv, GError **error);

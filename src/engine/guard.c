@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/guard.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/proc-stat.h"
+#include "base/text.h"
+#include "file/adopt.h"
+
+struct ImgGuard
+{
+  GPtrArray *files;    /* owned ImgFile */
+  GPtrArray *warnings; /* owned char * */
+};
+
+/* An image to be locked, and its place in the order. */
+typedef struct
+{
+  const char *path; /* borrowed */
+  dev_t dev;
+  ino_t ino;
+} Candidate;
+
+static gint
+compare_candidates (gconstpointer a, gconstpointer b)
+{
+  const Candidate *x = a, *y = b;
+  if (x->dev != y->dev)
+    return x->dev < y->dev ? -1 : 1;
+  return (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+/* @paths in the order of locking, each inode once. */
+static GArray *
+order (char *const *paths, GError **error)
+{
+  g_autoptr (GArray) candidates = g_array_new (FALSE, FALSE, sizeof (Candidate));
+  for (; *paths != NULL; paths++)
+    {
+      struct stat st;
+      if (stat (*paths, &st) < 0)
+        {
+          g_autofree char *safe = img_text_escape (*paths, -1);
+          return img_null_throw_errno (error, "cannot open '%s'", safe);
+        }
+      Candidate candidate = { .path = *paths, .dev = st.st_dev, .ino = st.st_ino };
+      g_array_append_val (candidates, candidate);
+    }
+  g_array_sort (candidates, compare_candidates);
+  for (guint i = 1; i < candidates->len;)
+    if (compare_candidates (&g_array_index (candidates, Candidate, i - 1),
+                            &g_array_index (candidates, Candidate, i))
+        == 0)
+      g_array_remove_index (candidates, i);
+    else
+      i++;
+  return g_steal_pointer (&candidates);
+}
+
+static gboolean
+is_unlocked (const ImgLock *lock, const ImgGuardParams *params)
+{
+  return img_lock_kind (lock) == IMG_LOCK_NONE && params->locking != IMG_LOCKING_OFF
+         && (params->permissions.uses != 0 || params->permissions.forbids != 0);
+}
+
+static gboolean
+throw_unlocked (const char *path, GError **error)
+{
+  g_autofree char *safe = img_text_escape (path, -1);
+  return img_throw (error, IMG_ERROR_NO_LOCKS,
+                    "'%s' cannot be locked with OFD locks: --locking=posix uses POSIX locks, "
+                    "--locking=off goes without",
+                    safe);
+}
+
+static gboolean
+lock_one (ImgGuard *guard, const char *path, const ImgGuardParams *params, gint64 deadline,
+          GError **error)
+{
+  gint64 left = deadline == G_MAXINT64 ? IMG_WAIT_FOREVER : deadline - g_get_monotonic_time ();
+  ImgFileParams file_params = { .is_writable = (params->permissions.uses & IMG_PERM_WRITE) != 0,
+                                .locking = params->locking,
+                                .permissions = params->permissions,
+                                .lock_wait = MAX (left, IMG_WAIT_NONE) };
+  ImgFile *file = img_open_file (path, &file_params, error);
+  if (file == NULL)
+    return FALSE;
+  g_ptr_array_add (guard->files, file);
+  const ImgLock *lock = img_file_lock (file);
+  if (is_unlocked (lock, params))
+    return throw_unlocked (path, error);
+  if (img_lock_warning (lock) != NULL)
+    g_ptr_array_add (guard->warnings, g_strdup (img_lock_warning (lock)));
+  return TRUE;
+}
+
+ImgGuard *
+img_guard_new (char *const *paths, const ImgGuardParams *params, GError **error)
+{
+  gint64 now = g_get_monotonic_time ();
+  gint64 deadline = params->lock_wait > G_MAXINT64 - now ? G_MAXINT64 : now + params->lock_wait;
+  g_autoptr (GArray) candidates = order (paths, error);
+  g_autoptr (ImgGuard) guard = g_new0 (ImgGuard, 1);
+
+  guard->files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
+  guard->warnings = g_ptr_array_new_with_free_func (g_free);
+  if (candidates == NULL)
+    return NULL;
+  for (guint i = 0; i < candidates->len; i++)
+    if (!lock_one (guard, g_array_index (candidates, Candidate, i).path, params, deadline, error))
+      return NULL;
+  return g_steal_pointer (&guard);
+}
+
+gboolean
+img_guard_verify (ImgGuard *guard, gboolean *is_certain, GError **error)
+{
+  *is_certain = TRUE;
+  for (guint i = 0; i < guard->files->len; i++)
+    {
+      ImgLockState state;
+      if (!img_file_verify_lock (guard->files->pdata[i], &state, error))
+        return FALSE;
+      *is_certain &= state == IMG_LOCK_HELD;
+    }
+  return TRUE;
+}
+
+void
+img_guard_free (ImgGuard *guard)
+{
+  g_ptr_array_unref (guard->files);
+  g_ptr_array_unref (guard->warnings);
+  g_free (guard);
+}
+
+const GPtrArray *
+img_guard_warnings (const ImgGuard *guard)
+{
+  return guard->warnings;
+}
+
+void
+img_guard_export (const ImgGuard *guard)
+{
+  g_autoptr (GString) value = g_string_new (NULL);
+  guint n = 0;
+
+  g_string_printf (value, "%d:%" G_GUINT64_FORMAT ":", (int)getpid (),
+                   img_proc_start_ticks (getpid ()));
+  for (guint i = 0; i < guard->files->len; i++)
+    if (img_lock_kind (img_file_lock (guard->files->pdata[i])) == IMG_LOCK_OFD)
+      g_string_append_printf (value, "%s%d", n++ > 0 ? "," : "",
+                              img_file_fd (guard->files->pdata[i]));
+  if (n > 0)
+    g_setenv (IMG_GUARD_VARIABLE, value->str, TRUE);
+  else
+    g_unsetenv (IMG_GUARD_VARIABLE);
+}
+
+/* Whether @fd is the file that @path names. */
+static gboolean
+check_fd (int fd, const char *path, GError **error)
+{
+  g_autofree char *safe = path == NULL ? NULL : img_text_escape (path, -1);
+  struct stat of_fd, of_path;
+
+  if (fstat (fd, &of_fd) < 0)
+    return img_throw_errno (error, "descriptor %d cannot be used", fd);
+  if (!S_ISREG (of_fd.st_mode) && !S_ISBLK (of_fd.st_mode))
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "descriptor %d is neither a regular file nor a block device", fd);
+  if (path == NULL)
+    return TRUE;
+  if (stat (path, &of_path) < 0)
+    return img_throw_errno (error, "cannot look at '%s'", safe);
+  if (of_fd.st_dev != of_path.st_dev || of_fd.st_ino != of_path.st_ino)
+    return img_throw (error, IMG_ERROR_FAILED, "descriptor %d is not '%s', or not any more", fd,
+                      safe);
+  return TRUE;
+}
+
+gboolean
+img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GError **error)
+{
+  g_autofree char *name = path == NULL ? g_strdup_printf ("descriptor %d", fd) : g_strdup (path);
+
+  if (!check_fd (fd, path, error))
+    return FALSE;
+  g_autoptr (ImgLock) lock
+      = img_lock_take (fd, name, params->locking, params->permissions, params->lock_wait, error);
+  if (lock == NULL)
+    return FALSE;
+  if (img_lock_kind (lock) == IMG_LOCK_POSIX || is_unlocked (lock, params))
+    return img_throw (error, IMG_ERROR_NO_LOCKS,
+                      "there are no OFD locks here, and a lock on a descriptor can be no other");
+  /* The name may have got another file while this waited. */
+  if (!check_fd (fd, path, error))
+    return FALSE;
+  img_lock_leave (g_steal_pointer (&lock));
+  return TRUE;
+}
+
+gboolean
+img_guard_unlock_fd (int fd, GError **error)
+{
+  if (!check_fd (fd, NULL, error))
+    return FALSE;
+  for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+    {
+      int used = img_unlock_byte (fd, IMG_LOCK_OFD, IMG_PERM_USED_BASE + bit);
+      int forbidden = img_unlock_byte (fd, IMG_LOCK_OFD, IMG_PERM_FORBIDDEN_BASE + bit);
+      if (used != 0 || forbidden != 0)
+        return img_throw (error, IMG_ERROR_FAILED, "cannot unlock descriptor %d: %s", fd,
+                          g_strerror (used != 0 ? used : forbidden));
+    }
+  return TRUE;
+}

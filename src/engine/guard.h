@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Holding images while something else works on them.
+ *
+ * All images are locked or none; they are locked in the order of their device and inode numbers, so
+ * that two guards of the same images never wait for each other. A guard never stands for a lock
+ * that it does not have: where nothing can be locked it fails, unless no lock was asked for. */
+#pragma once
+
+#include "engine/open.h"
+
+typedef struct
+{
+  ImgLocking locking;
+  ImgPermSet permissions;
+  gint64 lock_wait; /* microseconds for all images together; see img_lock_take() */
+} ImgGuardParams;
+
+typedef struct ImgGuard ImgGuard;
+
+/* Lock the images @paths (NULL-terminated). Errors: those of img_open_file(); IMG_ERROR_NO_LOCKS
+ * also where --locking=auto would go on without. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgGuard *img_guard_new (char *const *paths, const ImgGuardParams *params, GError **error);
+
+/* Whether all locks are there, from when they were taken until now: IMG_ERROR_LOCK_LOST if one was
+ * lost. *@is_certain is FALSE if that cannot be told on some file system. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_guard_verify (ImgGuard *guard, gboolean *is_certain, GError **error);
+
+/* Unlock and close. */
+void img_guard_free (ImgGuard *guard);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgGuard, img_guard_free)
+
+/* Warnings about how the locks were taken (owned strings, not NULL); borrowed. */
+const GPtrArray *img_guard_warnings (const ImgGuard *guard);
+
+/* Set IMG_GUARD_VARIABLE for the processes to come, so that imgtool can work inside this guard. */
+void img_guard_export (const ImgGuard *guard);
+
+/* Lock the open file description behind @fd, which belongs to the caller's parent and keeps the
+ * lock when this process has ended; OFD locks only. If @path is not NULL, @fd must be that file. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GError **error);
+
+/* Take QEMU's bytes off the description behind @fd. FALSE with an error if that fails. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_guard_unlock_fd (int fd, GError **error);
