@@ -83,7 +83,7 @@ unidentified (Inquiry *inquiry, ImgHolderKind kind, ImgHeldKind held)
   if (inquiry->evidence->scan == NULL)
     holder->stranger = "somebody who was not looked for";
   else if (!img_fs_is_this_host_only (inquiry->evidence->fs_kind))
-    holder->stranger = "another host, or a process that is gone or not visible to you";
+    holder->stranger = "somebody who was not found on this host";
   else if (inquiry->evidence->scan->n_uninspected > 0 || inquiry->evidence->scan->is_confined)
     holder->stranger = "a process that is not visible to you";
   else
@@ -264,8 +264,8 @@ find_suspect_with_pid (Inquiry *inquiry, gint64 pid)
 
 /* A lock that was answered about, but that no table here shows: FUSE and network file systems, or
  * a process that cannot be seen. A pid in the answer counts if its descriptors confirm it, or if
- * this kernel alone answers for the file. */
-static void
+ * this kernel alone answers for the file. Returns whether the holder could be named. */
+static gboolean
 accuse_by_answer (Inquiry *inquiry, const ImgLockRange *range)
 {
   const ImgEvidence *evidence = inquiry->evidence;
@@ -277,12 +277,6 @@ accuse_by_answer (Inquiry *inquiry, const ImgLockRange *range)
     {
       holder = unidentified (inquiry, IMG_HOLDER_LOCK,
                              is_local && range->pid < 0 ? IMG_HELD_OFD : IMG_HELD_UNKNOWN);
-      if (range->pid > 0)
-        g_ptr_array_add (inquiry->notes,
-                         g_strdup_printf ("the file server names process %" G_GINT64_FORMAT
-                                          ", but no such process here has the image open: the "
-                                          "holder is on another host, or its lock was left behind",
-                                          range->pid));
     }
   else if ((holder = find_suspect_with_pid (inquiry, range->pid)) == NULL)
     {
@@ -293,18 +287,48 @@ accuse_by_answer (Inquiry *inquiry, const ImgLockRange *range)
         add_descriptor (holder, opener);
     }
   img_holder_add_range (holder, range);
+  return holder->is_identified;
+}
+
+/* What to make of locks that nobody on this host accounts for, and of the process that the file
+ * server names as the holder of the first of them. */
+static void
+note_strangers (Inquiry *inquiry, gint64 server_pid)
+{
+  if (inquiry->evidence->scan == NULL || img_fs_is_this_host_only (inquiry->evidence->fs_kind))
+    return;
+  if (server_pid > 0)
+    g_ptr_array_add (inquiry->notes,
+                     g_strdup_printf ("the file server names process %" G_GINT64_FORMAT " as the "
+                                      "holder, but no such process here has the image open",
+                                      server_pid));
+  g_ptr_array_add (
+      inquiry->notes,
+      g_strdup ("the lock is another host's, or was left behind on the file server by a "
+                "process that is gone; if no other host uses the image, remounting or "
+                "restarting the server drops it"));
 }
 
 static void
 explain_answers (Inquiry *inquiry)
 {
+  gboolean has_strangers = FALSE;
+  gint64 server_pid = 0;
+
   const ImgProbe *probe = inquiry->evidence->probe;
   for (guint i = 0; probe != NULL && i < probe->ranges->len; i++)
     {
       const ImgLockRange *range = &g_array_index (probe->ranges, ImgLockRange, i);
-      if (!is_explained (inquiry, range))
-        accuse_by_answer (inquiry, range);
+      if (is_explained (inquiry, range))
+        continue;
+      if (!accuse_by_answer (inquiry, range))
+        {
+          server_pid = has_strangers ? server_pid : range->pid;
+          has_strangers = TRUE;
+        }
     }
+  if (has_strangers)
+    note_strangers (inquiry, server_pid);
 }
 
 /* A descriptor without a lock: part of a holder with a lock, of a known opener, or a new one. */

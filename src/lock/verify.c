@@ -5,19 +5,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "lock/locks-line.h"
-
-/* From linux/magic.h and statfs(2). */
-#define MAGIC_FUSE 0x65735546u
-#define MAGIC_NFS 0x6969u
-#define MAGIC_SMB 0xff534d42u
-#define MAGIC_SMB2 0xfe534d42u
-#define MAGIC_CEPH 0x00c36400u
+#include "lock/remote.h"
 
 struct ImgLockProof
 {
@@ -25,7 +18,7 @@ struct ImgLockProof
   ImgFd fdinfo;       /* owned; /proc/self/fdinfo of the locked descriptor, or -1 */
   gboolean is_listed; /* the lines showed the whole lock when it was new */
   gboolean is_seen;   /* a helper process saw it when it was new */
-  guint magic;        /* of the file system */
+  ImgRemote remote;   /* who keeps the locks */
 };
 
 static gboolean
@@ -97,16 +90,15 @@ img_lock_proof_new (ImgLock *lock)
 {
   ImgLockProof *proof = g_new0 (ImgLockProof, 1);
   g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", img_lock_fd (lock));
-  struct statfs fs;
   gboolean could_read;
 
   proof->lock = lock;
   proof->fdinfo = open (path, O_RDONLY | O_CLOEXEC);
   proof->is_listed = is_listed (proof, &could_read);
-  if (fstatfs (img_lock_fd (lock), &fs) == 0)
-    proof->magic = (guint)fs.f_type;
+  proof->remote = img_remote_kind (img_lock_fd (lock));
   /* A server that does not even show a new lock cannot show its loss. */
-  if (!proof->is_listed && proof->magic == MAGIC_FUSE && img_lock_kind (lock) != IMG_LOCK_NONE)
+  if (!proof->is_listed && proof->remote == IMG_REMOTE_FUSE
+      && img_lock_kind (lock) != IMG_LOCK_NONE)
     proof->is_seen = ask_helper (proof) == IMG_LOCK_HELD;
   return proof;
 }
@@ -151,9 +143,9 @@ img_lock_verify (ImgLockProof *proof)
     return IMG_LOCK_UNVERIFIED;
   if (!listed)
     return IMG_LOCK_LOST;
-  if (proof->magic == MAGIC_NFS)
+  if (proof->remote == IMG_REMOTE_NFS)
     return read_uncached (img_lock_fd (proof->lock));
-  if (proof->magic == MAGIC_SMB || proof->magic == MAGIC_SMB2 || proof->magic == MAGIC_CEPH)
+  if (proof->remote == IMG_REMOTE_OTHER)
     return IMG_LOCK_UNVERIFIED;
   return IMG_LOCK_HELD;
 }

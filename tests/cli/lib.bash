@@ -78,6 +78,7 @@ has() {
   case $1 in
     root) ((EUID == 0)) ;;
     fuse) [[ -w /dev/fuse ]] && command -v bindfs >/dev/null ;;
+    fuse-server) [[ -w /dev/fuse && -x $LAB/lockfs ]] ;;
     loop) losetup --find >/dev/null 2>&1 ;;
     pid-namespace) unshare --pid --fork --mount-proc true 2>/dev/null ;;
     overlay | btrfs) grep -qw "$1" /proc/filesystems || modprobe "$1" 2>/dev/null ;;
@@ -99,7 +100,7 @@ require() {
 }
 
 may_lack() {
-  [[ ${IMGTOOL_TESTS_AS_USER:-0} == 1 && $1 =~ ^(root|fuse|pid-namespace)$ ]]
+  [[ ${IMGTOOL_TESTS_AS_USER:-0} == 1 && $1 =~ ^(root|fuse|fuse-server|pid-namespace)$ ]]
 }
 
 # my_name: of the user that runs the test; empty if the uid has none

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Locks on a FUSE server with two mounts, which does right or wrong as asked (lockfs.c).
+# shellcheck disable=SC2030,SC2031
+
+load ../cli/lib
+load lib-lab
+
+LAB=${IMGTOOL_LAB:-${IMGTOOL%/*}/tests/lab}
+
+serve_disk() {
+  serve "$1"
+  make_raw back/disk.raw
+}
+
+@test "a server that does right: each mode keeps the other mount out, and cleans up" {
+  serve_disk right
+  for locking in auto on posix; do
+    guard holder a/disk.raw --write --locking=$locking
+    for other in auto posix; do
+      run -124 lets_in b --locking=$other
+      run -124 lets_in a --locking=$other
+    done
+    run -1 --separate-stderr qemu-io -c 'write 0 512' \
+      --image-opts driver=raw,file.driver=file,file.filename=b/disk.raw,file.locking=on
+    expect_message 'Failed to get'
+    kill_hard holder
+    run -0 lets_in b --write --locking=posix
+  done
+}
+
+@test "a server that loses sight of OFD locks: posix cleans up after kill -9, OFD does not" {
+  serve_disk leak
+  guard holder a/disk.raw --write --locking=posix
+  run -124 lets_in b --locking=posix
+  kill_hard holder
+  run -0 lets_in b --write --locking=posix
+
+  guard holder a/disk.raw --write --locking=on
+  kill_hard holder
+  run -124 lets_in b --write --locking=posix
+  json_status 1 b/disk.raw
+  expect 'holders | length == 1' 'holders[0].identified == false' 'holders[0].processes == []' \
+    'any(image.notes[]; test("left behind"))'
+}
+
+@test "imgtool's own OFD locks leak there on no exit that can be caught" {
+  serve_disk leak
+  run -0 lets_in a --write
+  run -0 lets_in b --write
+  for signal in TERM INT HUP; do
+    guard holder a/disk.raw --write
+    stop holder "$signal"
+    run -0 lets_in b --write
+  done
+  run -63 imgtool check a/disk.raw
+  run -0 lets_in b --write
+}
+
+@test "a server without lock operations: locks hold on one mount only" {
+  serve_disk none
+  guard holder a/disk.raw --write
+  run -124 lets_in a
+  run -0 lets_in b
+  json_status 0 b/disk.raw
+  expect 'image.openers_complete == false'
+  run -2 imgtool lock-status --strict b/disk.raw
+}
+
+@test "a server that refuses locks: auto fails, on falls back in vain, off runs" {
+  for error in ENOLCK ENOSYS EOPNOTSUPP; do
+    rm -rf back a b
+    serve_disk "setlk=$error"
+    run -125 --separate-stderr imgtool lock a/disk.raw -- touch ran
+    expect_message '--locking=posix' '--locking=off'
+    run -125 --separate-stderr imgtool lock --locking=on a/disk.raw -- touch ran
+    run -125 --separate-stderr imgtool lock --locking=posix a/disk.raw -- touch ran
+    refute test -e ran
+    refute grep -q 'nother process' <<<"$stderr"
+    run -0 imgtool lock --locking=off a/disk.raw -- true
+    # a reader goes on, with one warning
+    run -63 --separate-stderr imgtool check a/disk.raw
+    [[ $(grep -c 'warning: ' <<<"$stderr") == 1 ]]
+    umount a b
+    stop server
+  done
+}
+
+@test "a server that cannot be asked: the answer is not 'free'" {
+  serve_disk getlk=ENOSYS
+  json_status 2 a/disk.raw
+  expect 'image.status == "unknown"' 'verdict("vm") == "unknown"'
+  run -125 --separate-stderr imgtool lock a/disk.raw -- touch ran
+  refute test -e ran
+}
+
+@test "a conflict by EACCES is a conflict" {
+  serve_disk eacces
+  hold_locks holder --read-write --write-lock a/disk.raw 100 1
+  run -124 --separate-stderr imgtool lock b/disk.raw -- true
+  expect_message 'Failed to lock byte 100' 'Is another process using the image'
+}
+
+@test "the process that a server names is not believed unless it has the file open" {
+  serve_disk pid=1
+  guard holder a/disk.raw --write
+  for mount in a b; do
+    json_status 1 $mount/disk.raw
+    expect 'all(holders[].processes[]; .pid != 1)' 'any(holders[]; .identified == false)' \
+      'any(image.notes[]; test("names process 1"))'
+  done
+}
+
+@test "a server that names nobody: in use, by nobody known" {
+  serve_disk nopid
+  guard holder a/disk.raw --write
+  json_status 1 b/disk.raw
+  expect 'any(holders[]; .identified == false and .kind == "lock")' 'verdict("vm") == "blocked"'
+}
+
+@test "a server that names the holder rightly: named on its own mount" {
+  serve_disk right
+  guard holder a/disk.raw --write
+  json_status 1 a/disk.raw
+  expect_holder holder '{kind: "lock", uses: ["consistent read", "write", "resize"]}'
+  json_status 1 b/disk.raw
+  expect 'of("holder") == []' 'holders[0].identified == false'
+}
+
+@test "a server that hears late of a close: the next one still gets its lock" {
+  serve_disk async=150
+  for round in 1 2 3 4 5; do
+    hold_locks holder --read-write a/disk.raw 100 2 201 1
+    stop holder
+    run -0 lets_in b --write
+  done
+}
+
+@test "a slow server is waited for, a hanging one can be interrupted" {
+  serve_disk slow=50
+  run -0 lets_in a --write
+  umount a b
+  stop server
+  rm -rf back a b
+  serve_disk hang
+  start stuck "$IMGTOOL" lock a/disk.raw -- touch ran
+  sleep 0.3
+  stop stuck TERM
+  refute test -e ran
+}
+
+@test "a server that forgets its locks: the guard notices, in every mode" {
+  for locking in on posix; do
+    rm -rf back a b
+    serve_disk right
+    run -123 --separate-stderr imgtool lock --write --locking=$locking a/disk.raw -- \
+      kill -s USR1 "${PID[server]}"
+    expect_message 'was lost'
+    run -0 --separate-stderr imgtool lock --write --locking=$locking a/disk.raw -- true
+    expect_no_message
+    umount a b
+    stop server
+  done
+}
+
+@test "a server that never shows a lock: unverified is no alarm" {
+  serve_disk getfree
+  run -0 --separate-stderr imgtool lock --write -v a/disk.raw -- true
+  expect_message 'cannot be told'
+}
+
+@test "--locking=off proves nothing on a FUSE server" {
+  serve_disk right
+  run -2 imgtool lock-status --locking=off a/disk.raw
+}
+
+@test "two imgtools and a qemu-io on two mounts: never two writers where one is imgtool" {
+  serve_disk right
+  export ROUNDS=${LAB_ROUNDS:-10}
+  # Whoever is in makes a folder; finding it there already is an overlap.
+  inside='mkdir in 2>/dev/null || echo overlap >>overlaps; sleep 0.00$((RANDOM % 10)); rmdir in'
+  start one bash -c "for ((i = 0; i < ROUNDS; i++)); do
+    '$IMGTOOL' lock --write --wait=30 a/disk.raw -- bash -c '$inside' || echo failed >>overlaps; done; echo done"
+  start two bash -c "for ((i = 0; i < ROUNDS; i++)); do
+    '$IMGTOOL' lock --write --wait=30 --locking=posix b/disk.raw -- bash -c '$inside' || echo failed >>overlaps; done; echo done"
+  start three bash -c "for ((i = 0; i < ROUNDS; i++)); do
+    qemu-io -f raw -c 'write 0 512' -c 'sleep 5' b/disk.raw; done; echo done"
+  says one '^done'
+  says two '^done'
+  says three '^done'
+  refute test -s overlaps
+}
