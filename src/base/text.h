@@ -12,7 +12,7 @@
  * in bytes, or -1 for a NUL-terminated string. Returns a new string. */
 char *img_text_escape (const char *bytes, gssize length);
 
-/* @argv (NULL-terminated) as one line that a POSIX shell would read back, escaped as above.
+/* @argv (NULL-terminated) as one line, quoted as for a POSIX shell, then escaped as above.
  * Returns a new string. */
 char *img_text_command_line (const char *const *argv);
 

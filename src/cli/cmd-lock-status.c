@@ -4,9 +4,11 @@
 
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/holder-table.h"
 #include "cli/lock-status-print.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
+#include "engine/host-status.h"
 #include "engine/wait.h"
 
 typedef struct
@@ -14,7 +16,8 @@ typedef struct
   CliCommon common;
   int use; /* of --for, or -1 */
   gint64 wait;
-  gboolean locks_only, strict;
+  gboolean all, locks_only, no_headings, strict;
+  const char *columns;
   int color;
 } Params;
 
@@ -48,6 +51,14 @@ static const CliOption options[] = {
     offsetof (Params, wait), NULL },
   { 0, "lock-wait", CLI_OPTIONAL_VALUE, "SECONDS", "the same as --wait", cli_set_wait,
     offsetof (Params, wait), NULL },
+  { 0, "all", CLI_NO_VALUE, NULL, "every image lock on this host instead of certain images",
+    cli_set_flag, offsetof (Params, all), NULL },
+  { 'o', "columns", CLI_VALUE, "LIST",
+    "print a table with these columns: IMAGE, STATUS, PID, COMMAND, VM, USER, MODE, LOCK, STYLE, "
+    "USES, FORBIDS, RANGES, STARTED, CMDLINE",
+    cli_set_string, offsetof (Params, columns), NULL },
+  { 'n', "noheadings", CLI_NO_VALUE, NULL, "leave out the headings of such a table", cli_set_flag,
+    offsetof (Params, no_headings), NULL },
   { 0, "locks-only", CLI_NO_VALUE, NULL,
     "ask for locks only and look at no other process: fast, but neither openers without a lock nor "
     "holders of OFD locks are named",
@@ -105,9 +116,35 @@ exit_status_of (const ImgStatus *status, const Params *params)
   return params->strict && !is_certain ? CLI_EXIT_UNKNOWN : CLI_EXIT_OK;
 }
 
-/* One image: its text or JSON object, and its exit status. */
+/* Where the answers go: exactly one of the three, or none with -q. */
+typedef struct
+{
+  GString *text;
+  json_t *images;
+  CliHolderTable *table;
+} Answers;
+
+static void
+add_answer (const Answers *answers, const ImgStatus *status, const Params *params)
+{
+  if (answers->images != NULL)
+    json_array_append_new (answers->images,
+                           cli_status_to_json (status, (ImgLocking)params->common.locking));
+  else if (answers->table != NULL)
+    cli_holder_table_add (answers->table, status->path, cli_state_name (status->state),
+                          status->holders);
+  else if (answers->text != NULL)
+    {
+      if (answers->text->len > 0)
+        g_string_append_c (answers->text, '\n');
+      cli_status_append_text (answers->text, status, params->use, params->common.verbose,
+                              cli_color_is_wanted ((CliColor)params->color));
+    }
+}
+
+/* One image: its answer and its exit status. */
 static int
-look_at (const char *path, const Params *params, gint64 deadline, GString *output, json_t *images)
+look_at (const char *path, const Params *params, gint64 deadline, const Answers *answers)
 {
   ImgStatusParams status_params = { .locking = (ImgLocking)params->common.locking,
                                     .format = params->common.format,
@@ -125,38 +162,79 @@ look_at (const char *path, const Params *params, gint64 deadline, GString *outpu
     {
       cli_print_error (error);
       status = img_status_new_unknown (path, error->message);
-      if (images != NULL)
-        json_array_append_new (images, cli_status_to_json (status, status_params.locking));
+      if (answers->text == NULL)
+        add_answer (answers, status, params);
       return CLI_EXIT_UNKNOWN;
     }
-  if (images != NULL)
-    json_array_append_new (images, cli_status_to_json (status, status_params.locking));
-  else if (!params->common.quiet)
-    {
-      if (output->len > 0)
-        g_string_append_c (output, '\n');
-      cli_status_append_text (output, status, params->use, params->common.verbose,
-                              cli_color_is_wanted ((CliColor)params->color));
-    }
+  add_answer (answers, status, params);
   return exit_status_of (status, params);
 }
 
+/* Print what was collected; frees it. */
+static void
+finish (const Answers *answers, GString *output)
+{
+  if (answers->images != NULL)
+    cli_json_append (output, json_pack ("{s:i, s:o}", "schema", 1, "images", answers->images));
+  if (answers->table != NULL)
+    cli_holder_table_finish (answers->table, output);
+}
+
 static int
-run (gpointer data, char **operands, GString *output, G_GNUC_UNUSED GError **error)
+look_at_host (const Params *params, const Answers *answers, GString *output, GError **error)
+{
+  g_autoptr (ImgHostStatus) host = img_host_status_new (error);
+  if (host == NULL)
+    return CLI_EXIT_UNKNOWN;
+  for (guint i = 0; i < host->images->len; i++)
+    cli_host_image_add (host->images->pdata[i], answers->images, answers->table);
+  finish (answers, output);
+  if (host->n_uninspected > 0 && !params->common.quiet)
+    {
+      g_autofree char *text
+          = g_strdup_printf ("%u process%s could not be looked into", host->n_uninspected,
+                             host->n_uninspected == 1 ? "" : "es");
+      cli_print_remark (text);
+    }
+  if (host->images->len > 0)
+    return CLI_EXIT_IN_USE;
+  return params->strict && (host->n_uninspected > 0 || host->is_confined) ? CLI_EXIT_UNKNOWN
+                                                                          : CLI_EXIT_OK;
+}
+
+static int
+run (gpointer data, char **operands, GString *output, GError **error)
 {
   const Params *params = data;
-  json_t *images = params->common.json && !params->common.quiet ? json_array () : NULL;
+  Answers answers = { NULL, NULL, NULL };
   gint64 now = g_get_monotonic_time ();
   gint64 deadline = params->wait > G_MAXINT64 - now ? G_MAXINT64 : now + params->wait;
   int worst = CLI_EXIT_OK;
 
+  if (params->all != (operands[0] == NULL))
+    {
+      img_throw (error, IMG_ERROR_USAGE,
+                 params->all ? "lock-status: --all takes no image" : "lock-status: which image?");
+      return CLI_EXIT_UNKNOWN;
+    }
+  if (params->common.json && !params->common.quiet)
+    answers.images = json_array ();
+  else if ((params->columns != NULL || params->all) && !params->common.quiet)
+    {
+      answers.table = cli_holder_table_new (params->columns, !params->no_headings, error);
+      if (answers.table == NULL)
+        return CLI_EXIT_UNKNOWN;
+    }
+  else if (!params->common.quiet)
+    answers.text = output;
+  if (params->all)
+    return look_at_host (params, &answers, output, error);
   for (guint i = 0; operands[i] != NULL; i++)
     {
-      int status = look_at (operands[i], params, deadline, output, images);
+      int status = look_at (operands[i], params, deadline, &answers);
       worst = MAX (worst, status);
     }
-  if (images != NULL)
-    cli_json_append (output, json_pack ("{s:i, s:o}", "schema", 1, "images", images));
+  finish (&answers, output);
   return worst;
 }
 
@@ -164,6 +242,7 @@ const CliCommand cli_cmd_lock_status = {
   .name = "lock-status",
   .summary = "Tell who holds disk images, and what may be done with them now",
   .operands = "IMAGE...",
+  .takes_no_operands = TRUE,
   .options = options,
   .params_size = sizeof (Params),
   .new_params = new_params,

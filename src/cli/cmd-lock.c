@@ -126,7 +126,7 @@ lock_descriptor (const Params *params, char **operands, const ImgGuardParams *gu
       return CLI_EXIT_LOCK_FAILED;
     }
   gboolean is_done = params->unlock
-                         ? img_guard_unlock_fd ((int)params->fd, error)
+                         ? img_guard_unlock_fd ((int)params->fd, operands[0], error)
                          : img_guard_lock_fd ((int)params->fd, operands[0], guard_params, error);
   return is_done ? CLI_EXIT_OK : refuse (params, error);
 }
@@ -178,6 +178,7 @@ const CliCommand cli_cmd_lock = {
   .options = options,
   .params_size = sizeof (Params),
   .new_params = new_params,
+  .takes_no_operands = TRUE, /* with --fd */
   .command_offset = offsetof (Params, command),
   .usage_status = CLI_EXIT_LOCK_FAILED,
   .run = run,

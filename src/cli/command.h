@@ -42,6 +42,7 @@ typedef struct
   const CliOption *options;
   gsize params_size;             /* of a struct that begins with a CliCommon */
   gpointer (*new_params) (void); /* with defaults; or NULL: zeroed */
+  gboolean takes_no_operands;    /* it may be called without any */
   gsize command_offset; /* where a char ** gets the words behind "--", for a command that runs
                            another; or 0 */
   int usage_status;     /* exit status for bad options, and when the output cannot be written */

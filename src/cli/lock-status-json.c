@@ -77,15 +77,6 @@ kind_name (const ImgHolder *holder)
 }
 
 static json_t *
-lock_kind_to_json (ImgHeldKind held)
-{
-  return held == IMG_HELD_OFD     ? json_string ("OFD")
-         : held == IMG_HELD_POSIX ? json_string ("POSIX")
-         : held == IMG_HELD_FLOCK ? json_string ("flock")
-                                  : json_null ();
-}
-
-static json_t *
 mode_to_json (const ImgHolder *holder)
 {
   if (!holder->knows_mode)
@@ -103,7 +94,7 @@ holder_to_json (const ImgHolder *holder)
   gboolean has_style = holder->ranges->len > 0 && holder->held != IMG_HELD_FLOCK;
 
   json_object_set_new (object, "kind", json_string (kind_name (holder)));
-  json_object_set_new (object, "lock", lock_kind_to_json (holder->held));
+  json_object_set_new (object, "lock", cli_json_text (cli_held_name (holder->held)));
   json_object_set_new (object, "style",
                        has_style ? json_string (img_dialect_name (holder->dialect)) : json_null ());
   json_object_set_new (object, "uses", permission_names (holder->uses));
@@ -116,6 +107,15 @@ holder_to_json (const ImgHolder *holder)
   json_object_set_new (object, "device", cli_json_text (holder->device));
   json_object_set_new (object, "identified", json_boolean (holder->is_identified));
   return object;
+}
+
+json_t *
+cli_holders_to_json (const GPtrArray *holders)
+{
+  json_t *array = json_array ();
+  for (guint i = 0; i < holders->len; i++)
+    json_array_append_new (array, holder_to_json (holders->pdata[i]));
+  return array;
 }
 
 static void
@@ -198,7 +198,7 @@ cli_status_to_json (const ImgStatus *status, ImgLocking locking)
 {
   g_autofree char *sentence = cli_status_sentence (status);
   json_t *object = json_object ();
-  json_t *holders = json_array (), *notes = json_array ();
+  json_t *notes = json_array ();
 
   cli_json_set_filename (object, "filename", "filename_bytes", status->path);
   json_object_set_new (object, "status", json_string (cli_state_name (status->state)));
@@ -206,15 +206,13 @@ cli_status_to_json (const ImgStatus *status, ImgLocking locking)
   if (status->error != NULL)
     json_object_set_new (object, "error", cli_json_text (status->error));
   json_object_set_new (object, "locking", json_string (locking_name (locking)));
-  for (guint i = 0; i < status->holders->len; i++)
-    json_array_append_new (holders, holder_to_json (status->holders->pdata[i]));
   for (guint i = 0; i < status->notes->len; i++)
     json_array_append_new (notes, cli_json_text (status->notes->pdata[i]));
   json_object_set_new (object, "format", cli_json_text (status->format));
   json_object_set_new (object, "filesystem", filesystem_to_json (&status->filesystem));
   json_object_set_new (object, "probes", probes_to_json (status->probe));
   json_object_set_new (object, "permissions", permissions_to_json (status->probe));
-  json_object_set_new (object, "holders", holders);
+  json_object_set_new (object, "holders", cli_holders_to_json (status->holders));
   json_object_set_new (object, "uses", verdicts_to_json (status));
   json_object_set_new (object, "openers_scanned", json_boolean (status->openers_scanned));
   json_object_set_new (object, "openers_complete", json_boolean (status->openers_complete));

@@ -13,9 +13,16 @@ char *cli_status_sentence (const ImgStatus *status);
 const char *cli_state_name (ImgStatusState state);
 const char *cli_verdict_name (ImgVerdictKind kind);
 
+/* "OFD", "POSIX", "flock", or NULL: no lock, or its kind is not visible; constant. */
+const char *cli_held_name (ImgHeldKind held);
+
+/* "100-101, 203" with @separator; a new string. */
+char *cli_ranges_text (const ImgHolder *holder, const char *separator);
+
 /* The whole of it for people. @use is the one asked for, or -1. */
 void cli_status_append_text (GString *text, const ImgStatus *status, int use, gboolean verbose,
                              gboolean with_color);
 
-/* The object of one image; a new reference. */
+/* The holders, and the object of one image; new references. */
+json_t *cli_holders_to_json (const GPtrArray *holders);
 json_t *cli_status_to_json (const ImgStatus *status, ImgLocking locking);

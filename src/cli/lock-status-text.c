@@ -24,6 +24,17 @@ cli_verdict_name (ImgVerdictKind kind)
   return names[kind];
 }
 
+const char *
+cli_held_name (ImgHeldKind held)
+{
+  static const char *const names[] = { [IMG_HELD_NO_LOCK] = NULL,
+                                       [IMG_HELD_OFD] = "OFD",
+                                       [IMG_HELD_POSIX] = "POSIX",
+                                       [IMG_HELD_FLOCK] = "flock",
+                                       [IMG_HELD_UNKNOWN] = NULL };
+  return names[held];
+}
+
 /* What a holder does to the image, as the end of a sentence; @many: it is several processes. */
 static const char *
 deed_of (const ImgHolder *holder, gboolean many)
@@ -122,14 +133,14 @@ add_row (CliTable *table, const char *key, const char *value)
   cli_table_add (table, cells, CLI_TONE_PLAIN);
 }
 
-static char *
-ranges_text (const ImgHolder *holder)
+char *
+cli_ranges_text (const ImgHolder *holder, const char *separator)
 {
   GString *text = g_string_new (NULL);
   for (guint i = 0; i < holder->ranges->len; i++)
     {
       const ImgLockRange *range = &g_array_index (holder->ranges, ImgLockRange, i);
-      g_string_append_printf (text, "%s%" G_GUINT64_FORMAT, i > 0 ? ", " : "", range->start);
+      g_string_append_printf (text, "%s%" G_GUINT64_FORMAT, i > 0 ? separator : "", range->start);
       if (range->end == IMG_RANGE_TO_EOF)
         g_string_append (text, "-end");
       else if (range->end > range->start)
@@ -143,21 +154,18 @@ ranges_text (const ImgHolder *holder)
 static void
 add_lock_rows (CliTable *table, const ImgHolder *holder)
 {
-  static const char *const kinds[] = { [IMG_HELD_NO_LOCK] = "none",
-                                       [IMG_HELD_OFD] = "OFD",
-                                       [IMG_HELD_POSIX] = "POSIX",
-                                       [IMG_HELD_FLOCK] = "flock()",
-                                       [IMG_HELD_UNKNOWN] = "of a kind that is not visible here" };
+  const char *kind = cli_held_name (holder->held);
   if (holder->held == IMG_HELD_NO_LOCK || holder->held == IMG_HELD_FLOCK)
     {
-      add_row (table, "lock", kinds[holder->held]);
+      add_row (table, "lock", kind == NULL ? "none" : "flock()");
       return;
     }
   g_autofree char *uses = img_perm_names (holder->uses);
   g_autofree char *forbids = img_perm_names (holder->forbids);
-  g_autofree char *ranges = ranges_text (holder);
-  g_autofree char *lock = g_strdup_printf ("%s, %s, bytes %s", kinds[holder->held],
-                                           img_dialect_title (holder->dialect), ranges);
+  g_autofree char *ranges = cli_ranges_text (holder, ", ");
+  g_autofree char *lock = g_strdup_printf (
+      "%s, %s, bytes %s", kind == NULL ? "of a kind that is not visible here" : kind,
+      img_dialect_title (holder->dialect), ranges);
   add_row (table, "uses", uses);
   add_row (table, "forbids", forbids);
   add_row (table, "lock", lock);
@@ -173,8 +181,9 @@ static void
 add_process_rows (CliTable *table, const ImgHolder *holder, const ImgProcess *process)
 {
   g_autofree char *cmdline = img_text_command_line ((const char *const *)process->cmdline);
-  g_autofree char *user = process->user != NULL ? img_text_escape (process->user, -1)
-                                                : g_strdup_printf ("uid %d", (int)process->uid);
+  g_autofree char *user = process->user != NULL
+                              ? img_text_escape (process->user, -1)
+                              : g_strdup_printf ("uid %" G_GINT64_FORMAT, process->uid);
   g_autoptr (GString) open = g_string_new (mode_text (holder));
 
   for (guint i = 0; i < process->fds->len; i++)

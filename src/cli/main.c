@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <locale.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +7,7 @@
 #include "cli/command.h"
 #include "cli/complete.h"
 #include "cli/output.h"
+#include "cli/run-command.h"
 
 #define PROGRAM "imgtool"
 
@@ -86,7 +86,7 @@ run_command (const CliCommand *command, int argc, char **argv)
       append_command_help (output, command);
       return write_text (output, CLI_EXIT_OK, command->usage_status);
     }
-  if (operands[0] == NULL && command->command_offset == 0)
+  if (operands[0] == NULL && !command->takes_no_operands)
     {
       g_set_error (&error, IMG_ERROR, IMG_ERROR_USAGE, "%s: which image?", command->name);
       return fail (error, command, command->usage_status);
@@ -135,34 +135,12 @@ is_one_of (const char *word, const char *a, const char *b)
   return strcmp (word, a) == 0 || strcmp (word, b) == 0;
 }
 
-/* End as the signal would have, without leaving locks on file servers that do not notice. */
-static void
-end_by_signal (int number)
-{
-  img_lock_unlock_all ();
-  signal (number, SIG_DFL);
-  raise (number);
-}
-
-static void
-set_up_signals (void)
-{
-  static const int fatal[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
-  struct sigaction before;
-  /* A full pipe or file is an error to report, not a reason to be killed. */
-  signal (SIGPIPE, SIG_IGN);
-  signal (SIGXFSZ, SIG_IGN);
-  for (guint i = 0; i < G_N_ELEMENTS (fatal); i++)
-    if (sigaction (fatal[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup(1) */
-      signal (fatal[i], end_by_signal);
-}
-
 int
 main (int argc, char **argv)
 {
   cli_secure_stdio ();
   setlocale (LC_CTYPE, "");
-  set_up_signals ();
+  cli_ignore_signals (); /* a full pipe or file is reported */
 
   if (argc < 2)
     {

@@ -16,6 +16,17 @@
 static const int passed_on[]
     = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGCONT };
 
+static const int ignored[] = { SIGPIPE, SIGXFSZ };
+static struct sigaction before_ignoring[G_N_ELEMENTS (ignored)];
+
+void
+cli_ignore_signals (void)
+{
+  struct sigaction ignore = { .sa_handler = SIG_IGN };
+  for (guint i = 0; i < G_N_ELEMENTS (ignored); i++)
+    sigaction (ignored[i], &ignore, &before_ignoring[i]);
+}
+
 static void
 block_signals (sigset_t *watched, sigset_t *before)
 {
@@ -30,9 +41,15 @@ block_signals (sigset_t *watched, sigset_t *before)
 static void
 become (char *const *argv, const sigset_t *mask, int report)
 {
-  /* main() ignores these; handlers go with exec by themselves. */
-  signal (SIGPIPE, SIG_DFL);
-  signal (SIGXFSZ, SIG_DFL);
+  for (guint i = 0; i < G_N_ELEMENTS (ignored); i++)
+    sigaction (ignored[i], &before_ignoring[i], NULL);
+  /* No handler of this program may run here: it would unlock the descriptions that both share. */
+  for (guint i = 0; i < G_N_ELEMENTS (passed_on); i++)
+    {
+      struct sigaction now;
+      if (sigaction (passed_on[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+        signal (passed_on[i], SIG_DFL);
+    }
   sigprocmask (SIG_SETMASK, mask, NULL);
   execvp (argv[0], argv);
   int why = errno;
@@ -75,6 +92,7 @@ cli_run_command (char *const *argv, GError **error)
     }
   report_in = pipe_fds[0];
   report_out = pipe_fds[1];
+  signal (SIGCHLD, SIG_DFL); /* if it was ignored, the end of the command would go unnoticed */
   block_signals (&watched, &before);
   pid_t child = fork ();
   if (child == 0)

@@ -4,6 +4,10 @@
 
 #include "base/error.h"
 
+/* Ignore what this program reports as an error instead of being killed by it; the command gets back
+ * what was there before. */
+void cli_ignore_signals (void);
+
 /* Start @argv with the signals as this program was started with, pass signals on to it and wait for
  * its end. Returns its exit status, 128 + N if signal N ended it, 126 or 127 if it could not be run
  * or was not found (as env(1); said in @error), 125 if no process could be made. */

@@ -118,7 +118,7 @@ new_smart_table (const CliTable *table)
       struct libscols_column *column
           = scols_table_new_column (smart, "", 0, i + 1 == table->n_columns ? SCOLS_FL_WRAP : 0);
       scols_column_set_wrapfunc (column, scols_wrapnl_chunksize, scols_wrapnl_nextchunk, NULL);
-      scols_column_set_safechars (column, "\n");
+      scols_column_set_safechars (column, "\n\\"); /* the cells are escaped already */
     }
   return smart;
 }

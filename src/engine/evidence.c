@@ -14,6 +14,16 @@ typedef struct
   const ImgOpener *first; /* borrowed; NULL if no descriptor was seen */
 } Suspect;
 
+/* Beyond so many holders the rest is one more, so that nobody can keep us busy with his locks. */
+#define MAX_SUSPECTS 256
+
+/* So many lines of /proc/locks about one file are believed. */
+#define MAX_LINES 1024
+
+/* How often to read again until two readings agree, and whether a line that nobody accounts for is
+ * really there. */
+#define MORE_READINGS 12
+
 typedef struct
 {
   const ImgEvidence *evidence;
@@ -30,23 +40,141 @@ img_evidence_clear (ImgEvidence *evidence)
   g_clear_pointer (&evidence->kernel_users, g_ptr_array_unref);
 }
 
+static gboolean
+has_key (const ImgLocksLine *line, const ImgInodeKey *key)
+{
+  return key == NULL
+         || (line->major == key->major && line->minor == key->minor && line->ino == key->locks_ino);
+}
+
+static gint
+compare_lines (gconstpointer a, gconstpointer b)
+{
+  const ImgLocksLine *x = a, *y = b;
+  const guint64 of_x[] = { x->major,
+                           x->minor,
+                           x->ino,
+                           x->kind,
+                           x->range.start,
+                           x->range.end,
+                           (guint64)x->range.is_write,
+                           (guint64)x->range.pid };
+  const guint64 of_y[] = { y->major,
+                           y->minor,
+                           y->ino,
+                           y->kind,
+                           y->range.start,
+                           y->range.end,
+                           (guint64)y->range.is_write,
+                           (guint64)y->range.pid };
+  for (guint i = 0; i < G_N_ELEMENTS (of_x); i++)
+    if (of_x[i] != of_y[i])
+      return of_x[i] < of_y[i] ? -1 : 1;
+  return 0;
+}
+
+/* /proc/locks has lines "N: WHAT"; where WHAT begins. */
+static const char *
+behind_number (const char *line)
+{
+  const char *colon = strchr (line, ':');
+  return colon == NULL ? line : colon + 1;
+}
+
+/* How many lines at the beginning of @chunk are the last ones of @before once more: what comes in
+ * between two read(2) calls shifts the list under the reader. */
+static guint
+count_repeated (char *const *before, char *const *chunk)
+{
+  guint n_before = g_strv_length ((char **)(gsize)before);
+  guint n_chunk = g_strv_length ((char **)(gsize)chunk);
+  for (guint n = MIN (n_before, n_chunk); n > 0; n--)
+    {
+      guint i = 0;
+      while (i < n
+             && strcmp (behind_number (before[n_before - n + i]), behind_number (chunk[i])) == 0)
+        i++;
+      if (i == n)
+        return n;
+    }
+  return 0;
+}
+
+/* The lines with @key, sorted. */
+static GArray *
+read_locks_once (const ImgInodeKey *key)
+{
+  g_auto (ImgFd) fd = open ("/proc/locks", O_RDONLY | O_CLOEXEC);
+  guint most = key == NULL ? G_MAXUINT : MAX_LINES;
+  g_auto (GStrv) before = g_new0 (char *, 1);
+  GArray *lines;
+  char buffer[16384];
+  gssize got;
+
+  if (fd < 0)
+    return NULL;
+  lines = g_array_new (FALSE, FALSE, sizeof (ImgLocksLine));
+  /* The kernel hands out whole lines, about a page at a time. */
+  while ((got = img_fd_read_some (fd, buffer, sizeof buffer - 1)) > 0)
+    {
+      buffer[got] = '\0';
+      g_auto (GStrv) chunk = g_strsplit (g_strchomp (buffer), "\n", -1);
+      for (guint i = count_repeated (before, chunk); chunk[i] != NULL && lines->len < most; i++)
+        {
+          ImgLocksLine line;
+          if (img_locks_line_parse (chunk[i], &line) && !line.is_waiting && has_key (&line, key))
+            g_array_append_val (lines, line);
+        }
+      g_strfreev (before);
+      before = g_steal_pointer (&chunk);
+    }
+  g_array_sort (lines, compare_lines);
+  return lines;
+}
+
+static gboolean
+same_lines (const GArray *a, const GArray *b)
+{
+  if (a->len != b->len)
+    return FALSE;
+  for (guint i = 0; i < a->len; i++)
+    if (compare_lines (&g_array_index (a, ImgLocksLine, i), &g_array_index (b, ImgLocksLine, i)))
+      return FALSE;
+  return TRUE;
+}
+
+void
+img_evidence_keep_common (GArray *lines, const GArray *others)
+{
+  guint kept = 0, k = 0;
+  for (guint i = 0; i < lines->len; i++)
+    {
+      ImgLocksLine line = g_array_index (lines, ImgLocksLine, i);
+      while (k < others->len && compare_lines (&g_array_index (others, ImgLocksLine, k), &line) < 0)
+        k++;
+      if (k < others->len && compare_lines (&g_array_index (others, ImgLocksLine, k), &line) == 0)
+        {
+          g_array_index (lines, ImgLocksLine, kept++) = line;
+          k++;
+        }
+    }
+  g_array_set_size (lines, kept);
+}
+
 GArray *
 img_evidence_read_locks (const ImgInodeKey *key)
 {
-  g_autoptr (GString) text = g_string_new (NULL);
-  GArray *lines;
-
-  if (!key->has_key || !img_fd_read_file (AT_FDCWD, "/proc/locks", text))
-    return NULL;
-  lines = g_array_new (FALSE, FALSE, sizeof (ImgLocksLine));
-  for (const char *at = text->str; *at != '\0';)
+  GArray *lines = key != NULL && !key->has_key ? NULL : read_locks_once (key);
+  for (guint i = 0; lines != NULL && i < MORE_READINGS; i++)
     {
-      ImgLocksLine line;
-      if (img_locks_line_parse (at, &line) && !line.is_waiting && line.major == key->major
-          && line.minor == key->minor && line.ino == key->locks_ino)
-        g_array_append_val (lines, line);
-      at += strcspn (at, "\n");
-      at += *at == '\n';
+      GArray *again = read_locks_once (key);
+      if (again == NULL)
+        break;
+      gboolean is_stable = key == NULL || same_lines (lines, again);
+      g_array_unref (lines);
+      lines = again;
+      if (is_stable)
+        break;
     }
   return lines;
 }
@@ -91,6 +219,15 @@ unidentified (Inquiry *inquiry, ImgHolderKind kind, ImgHeldKind held)
   return holder;
 }
 
+/* The one holder that stands for all beyond the limit. */
+static ImgHolder *
+the_rest (Inquiry *inquiry, ImgHeldKind held)
+{
+  ImgHolder *holder = unidentified (inquiry, IMG_HOLDER_LOCK, held);
+  holder->stranger = "one of the holders too many to list";
+  return holder;
+}
+
 static void
 add_descriptor (ImgHolder *holder, const ImgOpener *opener)
 {
@@ -111,7 +248,8 @@ find_lock_suspect (Inquiry *inquiry, ImgHeldKind held, const ImgOpener *opener)
   for (guint i = 0; i < inquiry->suspects->len; i++)
     {
       const Suspect *suspect = &g_array_index (inquiry->suspects, Suspect, i);
-      if (suspect->holder->kind != IMG_HOLDER_LOCK || suspect->holder->held != held)
+      if (suspect->holder->kind != IMG_HOLDER_LOCK || suspect->holder->held != held
+          || suspect->first == NULL)
         continue;
       if (held == IMG_HELD_POSIX ? img_holder_has_pid (suspect->holder, opener->pid)
                                  : img_openers_share (suspect->first, opener))
@@ -138,9 +276,12 @@ accuse_by_lines (Inquiry *inquiry, const ImgOpener *opener)
           if (holder == NULL)
             {
               holder = find_lock_suspect (inquiry, held_kind_of (kinds[k]), opener);
-              if (holder == NULL)
+              if (holder == NULL && inquiry->suspects->len < MAX_SUSPECTS)
                 holder = add_suspect (inquiry, IMG_HOLDER_LOCK, held_kind_of (kinds[k]), opener);
-              add_descriptor (holder, opener);
+              if (holder != NULL)
+                add_descriptor (holder, opener);
+              else
+                holder = the_rest (inquiry, held_kind_of (kinds[k]));
             }
           img_holder_add_range (holder, &line->range);
         }
@@ -171,14 +312,16 @@ explain_line (Inquiry *inquiry, const ImgLocksLine *line)
 }
 
 /* A lock in the kernel's table that no visible descriptor accounts for. The kernel's own word for
- * the owner of a POSIX lock is good; the process of an flock() may have passed it on and gone. */
+ * the owner of a POSIX lock is good. */
 static void
 accuse_by_table (Inquiry *inquiry, const ImgLocksLine *line)
 {
   ImgHeldKind held = held_kind_of (line->kind);
   ImgHolder *holder = NULL;
 
-  if (line->range.pid > 0 && line->kind != IMG_LOCKS_LINE_OFD)
+  /* The process that took an flock() may have passed it on and gone, and its number be another's.
+   */
+  if (line->kind == IMG_LOCKS_LINE_POSIX && line->range.pid > 0)
     {
       for (guint i = 0; i < inquiry->suspects->len && holder == NULL; i++)
         {
@@ -186,7 +329,8 @@ accuse_by_table (Inquiry *inquiry, const ImgLocksLine *line)
           if (old->held == held && img_holder_has_pid (old, line->range.pid))
             holder = old;
         }
-      if (holder == NULL && img_proc_start_ticks ((pid_t)line->range.pid) != 0)
+      if (holder == NULL && inquiry->suspects->len < MAX_SUSPECTS
+          && img_proc_start_ticks ((pid_t)line->range.pid) != 0)
         {
           holder = add_suspect (inquiry, IMG_HOLDER_LOCK, held, NULL);
           (void)img_holder_add_process (holder, (pid_t)line->range.pid);
@@ -197,23 +341,45 @@ accuse_by_table (Inquiry *inquiry, const ImgLocksLine *line)
   img_holder_add_range (holder, &line->range);
 }
 
+/* The lines of @lines that no holder found so far accounts for. */
+static GArray *
+unexplained (Inquiry *inquiry, const GArray *lines)
+{
+  GArray *rest = g_array_new (FALSE, FALSE, sizeof (ImgLocksLine));
+  g_hash_table_remove_all (inquiry->explained);
+  for (guint i = 0; i < lines->len; i++)
+    {
+      const ImgLocksLine *line = &g_array_index (lines, ImgLocksLine, i);
+      if (line->kind != IMG_LOCKS_LINE_OTHER && !explain_line (inquiry, line))
+        g_array_append_val (rest, *line);
+    }
+  return rest;
+}
+
+/* A line that nobody accounts for may be a line read twice: where others lock and unlock all the
+ * time every other reading has one. Only what all readings have counts. */
 static void
 explain_table (Inquiry *inquiry)
 {
   const ImgEvidence *evidence = inquiry->evidence;
-  g_autoptr (GArray) rest = g_array_new (FALSE, FALSE, sizeof (ImgLocksLine));
 
   /* On btrfs the lines may be another file's: there the answers about locks decide. */
   if (evidence->lines == NULL || evidence->key.is_ambiguous)
     return;
-  for (guint i = 0; i < evidence->lines->len; i++)
+  g_autoptr (GArray) lines = g_array_copy (evidence->lines);
+  GArray *rest = unexplained (inquiry, lines);
+  for (guint i = 0; i < MORE_READINGS && rest->len > 0 && evidence->scan != NULL; i++)
     {
-      const ImgLocksLine *line = &g_array_index (evidence->lines, ImgLocksLine, i);
-      if (line->kind != IMG_LOCKS_LINE_OTHER && !explain_line (inquiry, line))
-        g_array_append_val (rest, *line);
+      g_autoptr (GArray) again = img_evidence_read_locks (&evidence->key);
+      if (again == NULL)
+        break;
+      img_evidence_keep_common (lines, again);
+      g_array_unref (rest);
+      rest = unexplained (inquiry, lines);
     }
   for (guint i = 0; i < rest->len; i++)
     accuse_by_table (inquiry, &g_array_index (rest, ImgLocksLine, i));
+  g_array_unref (rest);
 }
 
 /* Whether the holders found so far cover every byte of @range (of which few are ever held). */
@@ -339,16 +505,25 @@ accuse_opener (Inquiry *inquiry, const ImgOpener *opener)
     {
       const Suspect *suspect = &g_array_index (inquiry->suspects, Suspect, i);
       gboolean is_same = img_holder_has_pid (suspect->holder, opener->pid);
-      if (suspect->holder->kind == IMG_HOLDER_LOCK && is_same)
+      /* Its lock says what the process does, unless it can do more through this descriptor. */
+      if (suspect->holder->kind == IMG_HOLDER_LOCK && is_same
+          && ((opener->flags & O_ACCMODE) == O_RDONLY || suspect->holder->can_write))
         return;
       if (suspect->holder->kind == IMG_HOLDER_OPENER
-          && (is_same || img_openers_share (suspect->first, opener)))
+          && (is_same || (suspect->first != NULL && img_openers_share (suspect->first, opener))))
         {
           add_descriptor (suspect->holder, opener);
           return;
         }
     }
-  add_descriptor (add_suspect (inquiry, IMG_HOLDER_OPENER, IMG_HELD_NO_LOCK, opener), opener);
+  if (inquiry->suspects->len < 2 * MAX_SUSPECTS)
+    add_descriptor (add_suspect (inquiry, IMG_HOLDER_OPENER, IMG_HELD_NO_LOCK, opener), opener);
+  else
+    {
+      ImgHolder *rest = unidentified (inquiry, IMG_HOLDER_OPENER, IMG_HELD_NO_LOCK);
+      rest->stranger = "one of the processes too many to list";
+      rest->can_write |= (opener->flags & O_ACCMODE) != O_RDONLY;
+    }
 }
 
 static void

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/guard.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,19 +147,18 @@ img_guard_warnings (const ImgGuard *guard)
 void
 img_guard_export (const ImgGuard *guard)
 {
-  g_autoptr (GString) value = g_string_new (NULL);
+  const char *outer = g_getenv (IMG_GUARD_VARIABLE);
+  g_autoptr (GString) value = g_string_new (outer);
   guint n = 0;
 
-  g_string_printf (value, "%d:%" G_GUINT64_FORMAT ":", (int)getpid (),
-                   img_proc_start_ticks (getpid ()));
+  g_string_append_printf (value, "%s%d:%" G_GUINT64_FORMAT ":", value->len > 0 ? " " : "",
+                          (int)getpid (), img_proc_start_ticks (getpid ()));
   for (guint i = 0; i < guard->files->len; i++)
     if (img_lock_kind (img_file_lock (guard->files->pdata[i])) == IMG_LOCK_OFD)
       g_string_append_printf (value, "%s%d", n++ > 0 ? "," : "",
                               img_file_fd (guard->files->pdata[i]));
   if (n > 0)
     g_setenv (IMG_GUARD_VARIABLE, value->str, TRUE);
-  else
-    g_unsetenv (IMG_GUARD_VARIABLE);
 }
 
 /* Whether @fd is the file that @path names. */
@@ -173,6 +173,10 @@ check_fd (int fd, const char *path, GError **error)
   if (!S_ISREG (of_fd.st_mode) && !S_ISBLK (of_fd.st_mode))
     return img_throw (error, IMG_ERROR_FAILED,
                       "descriptor %d is neither a regular file nor a block device", fd);
+  if ((fcntl (fd, F_GETFL) & O_ACCMODE) == O_WRONLY)
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "descriptor %d is open for writing only, and a lock needs one that can read",
+                      fd);
   if (path == NULL)
     return TRUE;
   if (stat (path, &of_path) < 0)
@@ -186,17 +190,25 @@ check_fd (int fd, const char *path, GError **error)
 gboolean
 img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GError **error)
 {
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", fd);
   g_autofree char *name = path == NULL ? g_strdup_printf ("descriptor %d", fd) : g_strdup (path);
 
   if (!check_fd (fd, path, error))
     return FALSE;
-  g_autoptr (ImgLock) lock
-      = img_lock_take (fd, name, params->locking, params->permissions, params->lock_wait, error);
-  if (lock == NULL)
-    return FALSE;
-  if (img_lock_kind (lock) == IMG_LOCK_POSIX || is_unlocked (lock, params))
+  if (params->locking == IMG_LOCKING_OFF)
+    return TRUE;
+  if (!img_lock_kernel_has_ofd ())
     return img_throw (error, IMG_ERROR_NO_LOCKS,
                       "there are no OFD locks here, and a lock on a descriptor can be no other");
+  /* What the description has already stays, also if more cannot be had. */
+  g_autoptr (ImgLock) lock
+      = img_lock_adopt (fd, name, params->permissions, params->lock_wait, error);
+  if (lock == NULL)
+    {
+      if (error != NULL && g_error_matches (*error, IMG_ERROR, IMG_ERROR_LOCKED))
+        img_open_name_holders (link, params->permissions, params->locking, error);
+      return FALSE;
+    }
   /* The name may have got another file while this waited. */
   if (!check_fd (fd, path, error))
     return FALSE;
@@ -205,9 +217,9 @@ img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GErro
 }
 
 gboolean
-img_guard_unlock_fd (int fd, GError **error)
+img_guard_unlock_fd (int fd, const char *path, GError **error)
 {
-  if (!check_fd (fd, NULL, error))
+  if (!check_fd (fd, path, error))
     return FALSE;
   for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
     {

@@ -42,6 +42,6 @@ void img_guard_export (const ImgGuard *guard);
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GError **error);
 
-/* Take QEMU's bytes off the description behind @fd. FALSE with an error if that fails. */
+/* Take QEMU's bytes off the description behind @fd; @path as above. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean img_guard_unlock_fd (int fd, GError **error);
+gboolean img_guard_unlock_fd (int fd, const char *path, GError **error);

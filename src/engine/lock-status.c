@@ -26,6 +26,7 @@ typedef struct
   const ImgStatusParams *params; /* borrowed */
   ImgFd node;                    /* owned; O_PATH */
   ImgFd fd;                      /* owned; for reading, or -1 */
+  gboolean is_leased;            /* it could not be opened because of somebody's write lease */
   struct stat st;
   ImgEvidence evidence;
 } Look;
@@ -142,7 +143,7 @@ gather (Look *look)
   evidence->size = status->size;
   evidence->probe = status->probe;
   evidence->lines = img_evidence_read_locks (&evidence->key);
-  evidence->writers = IMG_WRITERS_UNKNOWN;
+  evidence->writers = look->is_leased ? IMG_WRITERS_SOME : IMG_WRITERS_UNKNOWN;
   if (look->fd >= 0)
     evidence->writers = img_lease_ask (look->fd, &look->st, evidence->fs_kind);
   if (look->params->locks_only)
@@ -153,9 +154,13 @@ gather (Look *look)
       return;
     }
   g_autofree char *path = real_path (look->node);
-  evidence->kernel_users = img_kernel_users (&evidence->key, path);
-  if (needs_scan (look))
-    evidence->scan = img_openers_scan (&evidence->key);
+  evidence->kernel_users = img_kernel_users (&evidence->key, path, look->node);
+  if (!needs_scan (look))
+    return;
+  evidence->scan = img_openers_scan (&evidence->key);
+  g_autoptr (GArray) later = img_evidence_read_locks (&evidence->key);
+  if (evidence->lines != NULL && later != NULL)
+    img_evidence_keep_common (evidence->lines, later);
 }
 
 static void
@@ -169,15 +174,20 @@ note_what_was_not_seen (const Look *look)
   status->n_uninspected = scan == NULL ? 0 : scan->n_uninspected;
   status->no_writers_proven = look->evidence.writers == IMG_WRITERS_NONE;
   status->openers_complete = scan != NULL && scan->n_uninspected == 0 && !scan->is_confined
-                             && img_fs_is_this_host_only (kind);
+                             && (kind == IMG_FS_LOCAL || kind == IMG_FS_DEVICE);
   if (status->n_uninspected > 0)
-    add_note (status, "%u processes could not be looked into%s", status->n_uninspected,
-              geteuid () == 0 ? "" : " (try as root)");
+    add_note (status, "%u process%s could not be looked into%s", status->n_uninspected,
+              status->n_uninspected == 1 ? "" : "es", geteuid () == 0 ? "" : " (try as root)");
   if (scan != NULL && scan->is_confined)
-    add_note (status, "processes outside this pid namespace cannot be seen");
+    add_note (status,
+              "there may be processes that cannot be seen from here (another pid namespace, "
+              "or hidden by /proc)");
   if (kind == IMG_FS_FUSE || kind == IMG_FS_NETWORK || kind == IMG_FS_UNKNOWN)
-    add_note (status, "on a %s file system other hosts may have it open without a lock",
-              status->filesystem.type == NULL ? "strange" : status->filesystem.type);
+    {
+      const char *type = status->filesystem.type == NULL ? "strange" : status->filesystem.type;
+      g_autofree char *safe = img_text_escape (type, -1);
+      add_note (status, "on a %s file system other hosts may have it open without a lock", safe);
+    }
   if (kind == IMG_FS_OVERLAY)
     add_note (status, "users of the same file through another overlay mount, or below this one, "
                       "cannot be seen");
@@ -191,6 +201,16 @@ has_doubtful_lines (const Look *look)
 {
   return look->evidence.key.is_ambiguous && look->evidence.lines != NULL
          && look->evidence.lines->len > 0;
+}
+
+/* Where an answer that nobody holds a lock proves nothing. */
+static gboolean
+is_nfs3 (const ImgFilesystem *fs)
+{
+  g_auto (GStrv) options = fs->options == NULL ? NULL : g_strsplit (fs->options, ",", -1);
+  return options != NULL && g_strcmp0 (fs->type, "nfs") == 0
+         && g_strv_contains ((const char *const *)options, "vers=3")
+         && !g_strv_contains ((const char *const *)options, "nolock");
 }
 
 static void
@@ -218,6 +238,10 @@ decide_state (Look *look)
     }
   else if (status->may_not_read)
     status->error = g_strdup ("no permission to read it, so nobody can be asked about its locks");
+  else if (is_nfs3 (&status->filesystem))
+    status->error
+        = g_strdup ("Linux NFSv3 servers since late 2025 call bytes free that other hosts "
+                    "have read-locked, as QEMU does");
   else if (!was_answered)
     status->error = g_strdup_printf ("this file system does not tell about locks: %s",
                                      g_strerror (probe == NULL ? 0 : probe->error));
@@ -277,14 +301,15 @@ img_status_new (const char *path, const ImgStatusParams *params, GError **error)
   if (look.node < 0)
     return NULL;
   /* Opening and closing it here would drop this process's own POSIX locks on it. */
-  g_assert (!img_inode_is_open (look.st.st_dev, look.st.st_ino));
+  g_assert (!img_inode_is_open (&look.st));
   look.fd = img_node_open (look.node, O_RDONLY);
-  if (look.fd < 0 && errno != EACCES && errno != EPERM)
+  look.is_leased = look.fd < 0 && errno == EWOULDBLOCK;
+  if (look.fd < 0 && errno != EACCES && errno != EPERM && !look.is_leased)
     {
       g_autofree char *safe = img_text_escape (path, -1);
       return img_null_throw_errno (error, "cannot open '%s'", safe);
     }
-  status->may_not_read = look.fd < 0;
+  status->may_not_read = look.fd < 0 && !look.is_leased;
   img_inode_key_get (look.node, &look.st, &look.evidence.key);
   img_filesystem_get (&look.evidence.key, &status->filesystem);
   read_head (&look);

@@ -18,7 +18,7 @@ name_holders (const char *path, ImgPermSet set, ImgLocking locking)
   ImgStatusParams params = { .locking = locking, .format = "raw", .names_wanted = TRUE };
   struct stat st;
   /* What this command itself has open must not be opened again, and needs no name. */
-  if (stat (path, &st) < 0 || img_inode_is_open (st.st_dev, st.st_ino))
+  if (stat (path, &st) < 0 || img_inode_is_open (&st))
     return NULL;
   g_autoptr (ImgStatus) status = img_status_new (path, &params, NULL);
   GString *names = g_string_new (NULL);
@@ -37,14 +37,15 @@ name_holders (const char *path, ImgPermSet set, ImgLocking locking)
 }
 
 /* QEMU's hint, which people search the web for, and what QEMU does not tell. */
-static void
-add_holders (const char *path, ImgPermSet set, ImgLocking locking, GError **error)
+void
+img_open_name_holders (const char *path, ImgPermSet set, ImgLocking locking, GError **error)
 {
   g_autofree char *safe = img_text_escape (path, -1);
   g_autofree char *names = name_holders (path, set, locking);
   g_autofree char *message = g_strdup_printf (
       "%s\nIs another process using the image [%s]?\n%s%s", (*error)->message, safe,
-      names == NULL ? "Whoever held it is gone by now; try again" : "It is held by ",
+      names == NULL ? "Who holds it could not be found out; perhaps it is free by now"
+                    : "It is held by ",
       names == NULL ? "" : names);
   g_clear_error (error);
   g_set_error_literal (error, IMG_ERROR, IMG_ERROR_LOCKED, message);
@@ -55,7 +56,7 @@ static void
 add_ways_out (ImgLocking locking, GError **error)
 {
   g_autofree char *message = g_strdup_printf (
-      "%s\nThis file system cannot lock: %s--locking=off goes without locks", (*error)->message,
+      "%s\nIf this file system cannot lock: %s--locking=off goes without locks", (*error)->message,
       locking == IMG_LOCKING_AUTO ? "--locking=posix may work, and " : "");
   g_clear_error (error);
   g_set_error_literal (error, IMG_ERROR, IMG_ERROR_NO_LOCKS, message);
@@ -70,7 +71,7 @@ img_open_file (const char *path, const ImgFileParams *params, GError **error)
   if (file != NULL)
     return file;
   if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_LOCKED))
-    add_holders (path, params->permissions, params->locking, &failure);
+    img_open_name_holders (path, params->permissions, params->locking, &failure);
   else if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_NO_LOCKS))
     add_ways_out (params->locking, &failure);
   g_propagate_error (error, g_steal_pointer (&failure));

@@ -18,6 +18,9 @@ typedef struct
 G_GNUC_WARN_UNUSED_RESULT
 ImgFile *img_open_file (const char *path, const ImgFileParams *params, GError **error);
 
+/* Add to @error, of IMG_ERROR_LOCKED, who on @path is in the way of @set. */
+void img_open_name_holders (const char *path, ImgPermSet set, ImgLocking locking, GError **error);
+
 /* Open @path for @use, which must be one that reads. With IMG_ERROR_LOCKED the message names the
  * holders. IMG_ERROR_UNSUPPORTED if it is, or looks like, a format that cannot be handled yet;
  * *@format (constant) says what it was opened as. */

@@ -74,13 +74,20 @@ judge (ImgStatus *status, ImgUse use)
   gboolean was_answered
       = status->probe != NULL && (status->probe->asked_posix || status->probe->asked_ofd);
 
-  gboolean takes_nothing = set.uses == 0 && set.forbids == 0 && status->format != NULL;
+  gboolean takes_nothing = set.uses == 0 && set.forbids == 0 && status->format != NULL
+                           && img_fs_is_this_host_only (status->filesystem.kind);
 
   verdict->kind = was_answered || takes_nothing || status->state == IMG_STATUS_FREE
                       ? IMG_VERDICT_POSSIBLE
                       : IMG_VERDICT_UNKNOWN;
   verdict->by = g_ptr_array_new ();
   find_blockers (status->holders, set, verdict);
+  if (verdict->kind != IMG_VERDICT_BLOCKED && was_answered
+      && ((status->probe->forbidden & set.uses) || (status->probe->used & set.forbids)))
+    {
+      verdict->kind = IMG_VERDICT_BLOCKED;
+      verdict->reason = g_strdup ("a lock is in the way that came while holders were looked for");
+    }
   if (verdict->kind != IMG_VERDICT_BLOCKED && (set.forbids & IMG_PERM_WRITE))
     find_unlocked_writers (status->holders, verdict);
   if (verdict->kind == IMG_VERDICT_UNKNOWN)

@@ -26,17 +26,17 @@ is_hopeless (const ImgStatus *status, const ImgWaitParams *wait)
                        : status->state == IMG_STATUS_UNKNOWN;
 }
 
-/* A descriptor that becomes readable when the image at @path is closed, or -1. */
+/* A descriptor that becomes readable when a writer closes the image at @path, or -1. Not when a
+ * reader does: every look closes it, and those who wait would wake each other all the time. */
 static int
 watch (const char *path)
 {
   g_auto (ImgFd) fd = inotify_init1 (IN_NONBLOCK | IN_CLOEXEC);
-  if (fd < 0 || inotify_add_watch (fd, path, IN_CLOSE | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
+  if (fd < 0 || inotify_add_watch (fd, path, IN_CLOSE_WRITE | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
     return -1;
   return img_fd_steal (&fd);
 }
 
-/* Our own looks close the image too: what they put into the queue is no news. */
 static void
 drain (int fd)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Waiting until an image is free, or a use of it possible.
  *
- * Looks again and again without taking locks, which would get into the way of others; a close of
- * the image on this host (inotify) wakes it up early. */
+ * Looks again and again without taking locks, which would get into the way of others; the close of
+ * a writer on this host (inotify) wakes it up early. */
 #pragma once
 
 #include "engine/lock-status.h"

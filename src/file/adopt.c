@@ -25,15 +25,15 @@ is_fit (int fd, dev_t dev, ino_t ino, gboolean writable)
          && img_fd_read_file (AT_FDCWD, path, fdinfo) && strstr (fdinfo->str, "OFDLCK") != NULL;
 }
 
-int
-img_adopt_find (dev_t dev, ino_t ino, gboolean writable)
+/* Look at what one guard, PID:START-TICKS:FD[,FD...], has. Returns a descriptor or -1. */
+static int
+find_in_guard (const char *guard, dev_t dev, ino_t ino, gboolean writable)
 {
-  const char *guard = g_getenv (IMG_GUARD_VARIABLE);
   unsigned long long ticks;
   int pid, used = 0;
 
-  if (guard == NULL || sscanf (guard, "%d:%llu:%n", &pid, &ticks, &used) != 2 || used == 0
-      || pid <= 0 || img_proc_start_ticks (pid) != ticks)
+  if (sscanf (guard, "%d:%llu:%n", &pid, &ticks, &used) != 2 || used == 0 || pid <= 0
+      || img_proc_start_ticks (pid) != ticks)
     return -1;
   g_auto (ImgFd) process = (int)syscall (SYS_pidfd_open, pid, 0);
   g_auto (GStrv) numbers = g_strsplit (guard + used, ",", -1);
@@ -45,6 +45,21 @@ img_adopt_find (dev_t dev, ino_t ino, gboolean writable)
       g_auto (ImgFd) fd = (int)syscall (SYS_pidfd_getfd, process, (int)number, 0);
       if (fd >= 0 && is_fit (fd, dev, ino, writable))
         return img_fd_steal (&fd);
+    }
+  return -1;
+}
+
+int
+img_adopt_find (dev_t dev, ino_t ino, gboolean writable)
+{
+  const char *variable = g_getenv (IMG_GUARD_VARIABLE);
+  g_auto (GStrv) guards = variable == NULL ? NULL : g_strsplit (variable, " ", -1);
+
+  for (guint i = 0; guards != NULL && guards[i] != NULL; i++)
+    {
+      int fd = find_in_guard (guards[i], dev, ino, writable);
+      if (fd >= 0)
+        return fd;
     }
   return -1;
 }

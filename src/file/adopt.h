@@ -10,7 +10,7 @@
 #include <glib.h>
 #include <sys/types.h>
 
-/* PID:START-TICKS:FD[,FD...] of the guard. */
+/* PID:START-TICKS:FD[,FD...] of each guard, the outermost first, separated by blanks. */
 #define IMG_GUARD_VARIABLE "IMGTOOL_GUARD"
 
 /* A new descriptor of the guard's locked description of the file @dev:@ino, open for writing if

@@ -16,6 +16,9 @@
 /* A name that is replaced this often while it is being opened is an attack or a bug elsewhere. */
 #define MAX_REOPENS 16
 
+/* How long to wait at least for somebody's lease to be given up. */
+#define LEASE_PATIENCE (200 * G_TIME_SPAN_MILLISECOND)
+
 struct ImgFile
 {
   char *path;      /* owned */
@@ -56,12 +59,31 @@ adopt (const struct stat *st, const char *path, const ImgFileParams *params, Img
   return img_lock_adopt (*fd, path, params->permissions, params->lock_wait, error);
 }
 
+/* Somebody's lease on the file (a look at it by lock-status, Samba's oplocks) is given up when
+ * another process opens it; until then a non-blocking open fails. */
+static int
+open_despite_lease (int node, const ImgFileParams *params)
+{
+  gint64 begin = g_get_monotonic_time ();
+  int fd;
+  do
+    {
+      fd = img_node_open (node, params->is_writable ? O_RDWR : O_RDONLY);
+      if (fd >= 0 || errno != EWOULDBLOCK)
+        return fd;
+      g_usleep (5000);
+    }
+  while (g_get_monotonic_time () - begin < MAX (params->lock_wait, LEASE_PATIENCE));
+  errno = EWOULDBLOCK;
+  return fd;
+}
+
 /* A fresh description of @node. */
 static int
 open_node (int node, const char *path, const ImgFileParams *params, GError **error)
 {
   g_autofree char *safe = img_text_escape (path, -1);
-  g_auto (ImgFd) fd = img_node_open (node, params->is_writable ? O_RDWR : O_RDONLY);
+  g_auto (ImgFd) fd = open_despite_lease (node, params);
   int flags = fd < 0 ? -1 : fcntl (fd, F_GETFL);
 
   /* Non-blocking was for the opening: on devices it could change what reads do. */
@@ -96,7 +118,7 @@ open_and_lock (int node, const struct stat *st, const char *path, const ImgFileP
       g_propagate_error (error, g_steal_pointer (&failure));
       return NULL;
     }
-  return img_inode_add (st->st_dev, st->st_ino, img_fd_steal (&fd), params->is_writable, path, lock,
+  return img_inode_add (st, img_fd_steal (&fd), params->is_writable, path, lock,
                         params->permissions);
 }
 
@@ -109,18 +131,15 @@ open_inode (const char *path, const ImgFileParams *params, GError **error)
   g_auto (ImgFd) node = img_node_find (path, &st, error);
 
   if (node < 0
-      || !img_inode_find (st.st_dev, st.st_ino, path, params->is_writable, params->permissions,
-                          &inode, error))
+      || !img_inode_find (&st, path, params->is_writable, params->permissions, &inode, error))
     return NULL;
   if (inode == NULL)
     return open_and_lock (node, &st, path, params, error);
-  if (!img_lock_extend (inode->lock, params->permissions, params->lock_wait, error))
+  if (!img_inode_extend (inode, params->permissions, params->lock_wait, error))
     {
       img_inode_unref (inode);
       return NULL;
     }
-  inode->asked.uses |= params->permissions.uses;
-  inode->asked.forbids |= params->permissions.forbids;
   return inode;
 }
 

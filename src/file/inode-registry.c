@@ -6,8 +6,16 @@
 
 static GPtrArray *open_inodes; /* ImgInode, borrowed: each is owned by its users */
 
+static gboolean
+is_same (const ImgInode *inode, const struct stat *st)
+{
+  if (inode->dev == st->st_dev && inode->ino == st->st_ino)
+    return TRUE;
+  return inode->rdev != 0 && S_ISBLK (st->st_mode) && inode->rdev == st->st_rdev;
+}
+
 gboolean
-img_inode_find (dev_t dev, ino_t ino, const char *name, gboolean writable, ImgPermSet set,
+img_inode_find (const struct stat *st, const char *name, gboolean writable, ImgPermSet set,
                 ImgInode **inode, GError **error)
 {
   *inode = NULL;
@@ -15,7 +23,7 @@ img_inode_find (dev_t dev, ino_t ino, const char *name, gboolean writable, ImgPe
     {
       ImgInode *open_inode = open_inodes->pdata[i];
       g_autofree char *safe = img_text_escape (name, -1);
-      if (open_inode->dev != dev || open_inode->ino != ino)
+      if (!is_same (open_inode, st))
         continue;
       if ((open_inode->asked.uses & set.forbids) || (open_inode->asked.forbids & set.uses))
         return img_throw (error, IMG_ERROR_FAILED,
@@ -35,24 +43,25 @@ img_inode_find (dev_t dev, ino_t ino, const char *name, gboolean writable, ImgPe
 }
 
 gboolean
-img_inode_is_open (dev_t dev, ino_t ino)
+img_inode_is_open (const struct stat *st)
 {
   for (guint i = 0; open_inodes != NULL && i < open_inodes->len; i++)
     {
       const ImgInode *inode = open_inodes->pdata[i];
-      if (inode->dev == dev && inode->ino == ino)
+      if (is_same (inode, st))
         return TRUE;
     }
   return FALSE;
 }
 
 ImgInode *
-img_inode_add (dev_t dev, ino_t ino, int fd, gboolean writable, const char *name, ImgLock *lock,
+img_inode_add (const struct stat *st, int fd, gboolean writable, const char *name, ImgLock *lock,
                ImgPermSet set)
 {
   ImgInode *inode = g_new0 (ImgInode, 1);
-  inode->dev = dev;
-  inode->ino = ino;
+  inode->dev = st->st_dev;
+  inode->ino = st->st_ino;
+  inode->rdev = S_ISBLK (st->st_mode) ? st->st_rdev : 0;
   inode->fd = fd;
   inode->is_writable = writable;
   inode->name = img_text_escape (name, -1);
@@ -64,6 +73,19 @@ img_inode_add (dev_t dev, ino_t ino, int fd, gboolean writable, const char *name
     open_inodes = g_ptr_array_new ();
   g_ptr_array_add (open_inodes, inode);
   return inode;
+}
+
+gboolean
+img_inode_extend (ImgInode *inode, ImgPermSet set, gint64 wait, GError **error)
+{
+  if (!img_lock_extend (inode->lock, set, wait, error))
+    return FALSE;
+  inode->asked.uses |= set.uses;
+  inode->asked.forbids |= set.forbids;
+  /* What can be proven depends on what was seen of the lock when it was new. */
+  img_lock_proof_free (inode->proof);
+  inode->proof = img_lock_proof_new (inode->lock);
+  return TRUE;
 }
 
 void

@@ -9,6 +9,8 @@
  * Not thread-safe: images are opened and closed by the main thread. */
 #pragma once
 
+#include <sys/stat.h>
+
 #include "base/error.h"
 #include "lock/verify.h"
 
@@ -16,7 +18,8 @@ typedef struct
 {
   dev_t dev;
   ino_t ino;
-  int fd; /* owned */
+  dev_t rdev; /* of a block device, else 0 */
+  int fd;     /* owned */
   gboolean is_writable;
   char *name;          /* owned; the first user's name for it, for messages */
   ImgLock *lock;       /* owned */
@@ -25,19 +28,24 @@ typedef struct
   ImgPermSet asked;    /* what all users together use and forbid, locked or not */
 } ImgInode;
 
-/* Look for the open inode @dev:@ino: TRUE with *@inode and one user more, or with NULL if it is not
- * open; FALSE with an error if its users and @set exclude each other. */
+/* Look for the open inode with @st (or another node of the same block device): TRUE with *@inode
+ * and one user more, or with NULL if it is not open; FALSE with an error if its users and @set
+ * exclude each other. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean img_inode_find (dev_t dev, ino_t ino, const char *name, gboolean writable, ImgPermSet set,
+gboolean img_inode_find (const struct stat *st, const char *name, gboolean writable, ImgPermSet set,
                          ImgInode **inode, GError **error);
 
 /* Register @fd (taken over) with its @lock (taken over), for one user. */
-ImgInode *img_inode_add (dev_t dev, ino_t ino, int fd, gboolean writable, const char *name,
+ImgInode *img_inode_add (const struct stat *st, int fd, gboolean writable, const char *name,
                          ImgLock *lock, ImgPermSet set);
 
 /* One user less; the last one unlocks and closes. */
 void img_inode_unref (ImgInode *inode);
 
-/* Whether this process has @dev:@ino open as an image. Whoever opens files outside this room must
- * not touch such a one. */
-gboolean img_inode_is_open (dev_t dev, ino_t ino);
+/* Whether this process has the file with @st open as an image. Whoever opens files outside this
+ * room must not touch such a one. */
+gboolean img_inode_is_open (const struct stat *st);
+
+/* Take @set too on an inode that is shared. Errors as of img_lock_extend(). */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_inode_extend (ImgInode *inode, ImgPermSet set, gint64 wait, GError **error);

@@ -43,6 +43,11 @@ img_filesystem_get (const ImgInodeKey *key, ImgFilesystem *fs)
       fs->type = g_steal_pointer (&mount->type);
       fs->options = g_steal_pointer (&mount->options);
     }
+  else if (key->hidden_type != NULL)
+    {
+      fs->kind = img_fs_kind_of (key->hidden_type);
+      fs->type = g_strdup (key->hidden_type);
+    }
   if (key->rdev != 0)
     fs->kind = IMG_FS_DEVICE;
 }

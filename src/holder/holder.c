@@ -50,6 +50,9 @@ covers (const ImgLockRange *range, guint64 byte)
   return range->start <= byte && byte <= range->end;
 }
 
+/* So many ranges are kept for showing; what further ones mean counts all the same. */
+#define MAX_RANGES 128
+
 void
 img_holder_add_range (ImgHolder *holder, const ImgLockRange *range)
 {
@@ -59,7 +62,10 @@ img_holder_add_range (ImgHolder *holder, const ImgLockRange *range)
       if (old->start == range->start && old->end == range->end && old->is_write == range->is_write)
         return;
     }
-  g_array_append_val (holder->ranges, *range);
+  /* Exclusive locks decide by their ranges, so they are kept in any case where they matter. */
+  if (holder->ranges->len < MAX_RANGES
+      || (range->is_write && range->start <= IMG_PERM_FORBIDDEN_BASE + IMG_PERM_BITS))
+    g_array_append_val (holder->ranges, *range);
   if (holder->held == IMG_HELD_FLOCK)
     return;
   for (guint bit = 0; bit < IMG_PERM_BITS; bit++)

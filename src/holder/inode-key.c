@@ -4,9 +4,43 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include "base/fd.h"
 #include "holder/mounts.h"
+
+/* The types whose st_dev is the superblock's device, which /proc/locks shows, and the others. */
+static const struct
+{
+  guint32 magic;
+  gboolean has_own_device;
+  const char *type;
+} types_by_magic[] = {
+  { 0xef53, TRUE, "ext4" },         { 0x58465342, TRUE, "xfs" },  { 0x01021994, TRUE, "tmpfs" },
+  { 0xf2f52010, TRUE, "f2fs" },     { 0x2fc12fc1, TRUE, "zfs" },  { 0x9123683e, FALSE, "btrfs" },
+  { 0x794c7630, FALSE, "overlay" }, { 0x65735546, TRUE, "fuse" }, { 0x6969, TRUE, "nfs" },
+  { 0xff534d42, TRUE, "cifs" },     { 0xfe534d42, TRUE, "smb3" }, { 0x00c36400, TRUE, "ceph" },
+  { 0x01021997, TRUE, "9p" },
+};
+
+/* In a chroot whose root is no mount point, mountinfo leaves out the mount that all is on. */
+static void
+key_without_mount (int fd, const struct stat *st, ImgInodeKey *key)
+{
+  struct statfs sfs;
+  if (fstatfs (fd, &sfs) != 0)
+    return;
+  for (gsize i = 0; i < G_N_ELEMENTS (types_by_magic); i++)
+    if ((guint32)sfs.f_type == types_by_magic[i].magic)
+      {
+        key->hidden_type = types_by_magic[i].type;
+        key->major = major (st->st_dev);
+        key->minor = minor (st->st_dev);
+        key->has_key = types_by_magic[i].has_own_device;
+        return;
+      }
+}
 
 void
 img_inode_key_get (int fd, const struct stat *st, ImgInodeKey *key)
@@ -31,7 +65,10 @@ img_inode_key_get (int fd, const struct stat *st, ImgInodeKey *key)
 
   g_autoptr (ImgMount) mount = img_mount_by_id (key->mount_id);
   if (mount == NULL)
-    return;
+    {
+      key_without_mount (fd, st, key);
+      return;
+    }
   key->major = mount->major;
   key->minor = mount->minor;
   key->is_ambiguous = strcmp (mount->type, "btrfs") == 0;

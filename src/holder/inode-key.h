@@ -15,12 +15,13 @@ typedef struct
 {
   dev_t dev; /* as stat(2) says */
   ino_t ino;
-  dev_t rdev;            /* of a block device, else 0 */
-  guint major, minor;    /* the device in /proc/locks */
-  guint64 locks_ino;     /* the inode number in /proc/locks */
-  guint mount_id;        /* in this process's /proc/self/mountinfo */
-  gboolean has_key;      /* the last four are known */
-  gboolean is_ambiguous; /* other files can have the same key (btrfs) */
+  dev_t rdev;              /* of a block device, else 0 */
+  guint major, minor;      /* the device in /proc/locks */
+  guint64 locks_ino;       /* the inode number in /proc/locks */
+  guint mount_id;          /* in this process's /proc/self/mountinfo */
+  gboolean has_key;        /* the last four are known */
+  gboolean is_ambiguous;   /* other files can have the same key (btrfs) */
+  const char *hidden_type; /* constant: the file system's type when mountinfo does not list it */
 } ImgInodeKey;
 
 /* What @fd (O_PATH is enough) is. Never fails: has_key says whether /proc told. */

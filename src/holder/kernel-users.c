@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "holder/kernel-users.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/fd.h"
+#include "holder/filesystem.h"
 #include "holder/mounts.h"
 
 static void
@@ -50,6 +52,16 @@ ask_loop (const char *device, const ImgInodeKey *key, gboolean *is_ours)
   return TRUE;
 }
 
+/* Whether the file behind @backing can be asked about without waiting for a server that may be
+ * gone: the loop device would ask its file system. */
+static gboolean
+is_local (const char *backing)
+{
+  g_autoptr (ImgMount) mount = img_mount_by_path (backing);
+  /* Only the root of a chroot is in no list; it answered when this program was read from it. */
+  return mount == NULL || img_fs_kind_of (mount->type) == IMG_FS_LOCAL;
+}
+
 static void
 look_at_loop (GPtrArray *users, const char *name, const ImgInodeKey *key, const char *real_path)
 {
@@ -60,7 +72,7 @@ look_at_loop (GPtrArray *users, const char *name, const ImgInodeKey *key, const 
 
   if (backing == NULL)
     return; /* not attached */
-  if (!ask_loop (device, key, &is_ours))
+  if (!is_local (backing) || !ask_loop (device, key, &is_ours))
     is_ours = real_path != NULL && strcmp (backing, real_path) == 0;
   if (!is_ours)
     return;
@@ -94,13 +106,28 @@ find_device_users (GPtrArray *users, dev_t rdev)
     add_user (users, IMG_KERNEL_DEVICE, g_strdup (name), FALSE);
 }
 
+/* What is mounted elsewhere, swap, a partition in use: the kernel has claimed the device, and does
+ * not let it be opened exclusively, which is tried for an instant. */
+static gboolean
+is_claimed (int node)
+{
+  g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", node);
+  g_auto (ImgFd) fd = open (link, O_RDONLY | O_EXCL | O_NONBLOCK | O_CLOEXEC);
+  return fd < 0 && errno == EBUSY;
+}
+
 GPtrArray *
-img_kernel_users (const ImgInodeKey *key, const char *real_path)
+img_kernel_users (const ImgInodeKey *key, const char *real_path, int node)
 {
   GPtrArray *users = g_ptr_array_new_with_free_func (user_free);
-  if (key->rdev != 0)
-    find_device_users (users, key->rdev);
-  else
+  if (key->rdev == 0)
     find_loops (users, key, real_path);
+  else
+    {
+      find_device_users (users, key->rdev);
+      if (users->len == 0 && is_claimed (node))
+        add_user (users, IMG_KERNEL_DEVICE, g_strdup ("(mount, swap, partition or exclusive user)"),
+                  FALSE);
+    }
   return users;
 }

@@ -20,6 +20,6 @@ typedef struct
 } ImgKernelUser;
 
 /* Who uses the file or device with this key: array of owned ImgKernelUser. Loop devices that may
- * not be asked (only root may) are matched by the path the kernel shows for their backing file,
- * @real_path. */
-GPtrArray *img_kernel_users (const ImgInodeKey *key, const char *real_path);
+ * not be asked (only root may, and not about files of servers, which may hang) are matched by the
+ * path the kernel shows for their backing file, @real_path. @node is an O_PATH descriptor. */
+GPtrArray *img_kernel_users (const ImgInodeKey *key, const char *real_path, int node);

@@ -81,7 +81,7 @@ is_on_device (const ImgMount *mount, guint wanted_major, guint wanted_minor)
   struct stat st;
   if (mount->major == wanted_major && mount->minor == wanted_minor)
     return TRUE;
-  return mount->major == 0 && g_str_has_prefix (mount->source, "/dev/")
+  return strcmp (mount->type, "btrfs") == 0 && g_str_has_prefix (mount->source, "/dev/")
          && stat (mount->source, &st) == 0 && S_ISBLK (st.st_mode)
          && st.st_rdev == makedev (wanted_major, wanted_minor);
 }
@@ -96,4 +96,32 @@ ImgMount *
 img_mount_by_device (guint device_major, guint device_minor)
 {
   return find_mount (is_on_device, device_major, device_minor);
+}
+
+ImgMount *
+img_mount_by_path (const char *path)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (ImgMount) best = NULL;
+  gsize best_length = 0;
+
+  if (!img_fd_read_file (AT_FDCWD, "/proc/self/mountinfo", text))
+    return NULL;
+  g_auto (GStrv) lines = g_strsplit (text->str, "\n", -1);
+  for (guint i = 0; lines[i] != NULL; i++)
+    {
+      ImgMount *mount = img_mount_parse (lines[i]);
+      gsize length = mount == NULL ? 0 : strlen (mount->mount_point);
+      gboolean is_above = length > 0 && strncmp (path, mount->mount_point, length) == 0
+                          && (length == 1 || path[length] == '/' || path[length] == '\0');
+      /* Of two mounts on one point the later one hides the earlier. */
+      if (is_above && length >= best_length)
+        {
+          g_clear_pointer (&best, img_mount_free);
+          best = g_steal_pointer (&mount);
+          best_length = length;
+        }
+      g_clear_pointer (&mount, img_mount_free);
+    }
+  return g_steal_pointer (&best);
 }

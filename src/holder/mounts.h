@@ -24,6 +24,9 @@ ImgMount *img_mount_parse (const char *line);
 /* The mount with this id, or NULL. */
 ImgMount *img_mount_by_id (guint id);
 
+/* The mount that a path lies on, by its mount point; NULL if there is none. */
+ImgMount *img_mount_by_path (const char *path);
+
 /* The first mount of a block device, or NULL. On btrfs, whose superblocks have device numbers of
  * their own, the source counts. */
 ImgMount *img_mount_by_device (guint device_major, guint device_minor);

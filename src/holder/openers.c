@@ -13,8 +13,16 @@
 #include "base/fd.h"
 #include "holder/mounts.h"
 
-/* The inode of /proc/self/ns/pid in the first pid namespace (Linux include/linux/proc_ns.h). */
+/* The first namespaces (Linux include/linux/proc_ns.h). */
 #define INITIAL_PID_NAMESPACE "pid:[4026531836]"
+#define INITIAL_USER_NAMESPACE "user:[4026531837]"
+
+/* So many lock lines of one descriptor count; they come sorted, and QEMU's are among the first 205.
+ */
+#define MAX_LINES 256
+
+/* CAP_SYS_PTRACE of linux/capability.h. */
+#define CAPABILITY_PTRACE 19
 
 static void
 opener_free (gpointer data)
@@ -36,42 +44,56 @@ parse_fdinfo (const char *text, ImgOpener *opener)
     {
       ImgLocksLine line;
       next += strlen ("\nlock:");
-      if (img_locks_line_parse (next, &line) && !line.is_waiting)
+      if (opener->locks->len < MAX_LINES && img_locks_line_parse (next, &line) && !line.is_waiting
+          && line.kind != IMG_LOCKS_LINE_OTHER)
         g_array_append_val (opener->locks, line);
     }
 }
 
-/* Whether the descriptor called @name in @fd_directory is the image, and through which node. */
-static gboolean
-is_image (int fd_directory, const char *name, const ImgInodeKey *key, gboolean *same_node)
-{
-  struct statx stx;
-  if (statx (fd_directory, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO, &stx)
-      < 0)
-    return FALSE;
-  dev_t dev = makedev (stx.stx_dev_major, stx.stx_dev_minor);
-  *same_node = dev == key->dev && stx.stx_ino == key->ino;
-  return img_inode_key_matches (key, stx.stx_mode, dev, stx.stx_ino,
-                                makedev (stx.stx_rdev_major, stx.stx_rdev_minor));
-}
+/* The descriptors wanted, by what statx() says of them. */
+typedef gboolean (*OpenerPredicate) (const ImgOpener *candidate, mode_t mode, dev_t rdev,
+                                     gconstpointer closure);
 
+typedef struct
+{
+  OpenerPredicate is_wanted;
+  gconstpointer closure;
+  gboolean locked_only;
+  ImgOpenerScan *scan;
+  pid_t self, pid, tid;
+  guint n_entries;       /* descriptors of this thread */
+  gboolean is_forbidden; /* one of this process could not be looked at */
+} Walk;
+
+/* Fill in the rest of @opener, which is taken over, and keep it if it is really open. */
 static void
-add_opener (ImgOpenerScan *scan, pid_t pid, const char *fd_name, gboolean same_node)
+keep_opener (Walk *walk, ImgOpener *opener)
 {
   g_autoptr (GString) text = g_string_new (NULL);
-  g_autofree char *path = g_strdup_printf ("/proc/%d/fdinfo/%s", (int)pid, fd_name);
-  ImgOpener *opener = g_new0 (ImgOpener, 1);
+  g_autofree char *path = g_strdup_printf ("/proc/%d/task/%d/fdinfo/%d", (int)opener->pid,
+                                           (int)opener->tid, opener->fd);
 
-  opener->pid = pid;
-  opener->fd = atoi (fd_name);
-  opener->same_node = same_node;
   opener->locks = g_array_new (FALSE, FALSE, sizeof (ImgLocksLine));
   if (img_fd_read_file (AT_FDCWD, path, text))
     parse_fdinfo (text->str, opener);
-  if (text->len == 0 || (opener->flags & O_PATH))
-    opener_free (opener); /* closed meanwhile, or never really open */
+  if (text->len == 0 || (opener->flags & O_PATH) || (walk->locked_only && opener->locks->len == 0))
+    opener_free (opener); /* closed meanwhile, never really open, or of no interest */
   else
-    g_ptr_array_add (scan->openers, opener);
+    g_ptr_array_add (walk->scan->openers, opener);
+}
+
+static gboolean
+is_image (const ImgOpener *candidate, mode_t mode, dev_t rdev, gconstpointer closure)
+{
+  return img_inode_key_matches (closure, mode, candidate->dev, candidate->ino, rdev);
+}
+
+static gboolean
+is_one_of (const ImgOpener *candidate, G_GNUC_UNUSED mode_t mode, G_GNUC_UNUSED dev_t rdev,
+           gconstpointer closure)
+{
+  guint64 ino = candidate->ino;
+  return g_hash_table_contains ((GHashTable *)(gsize)closure, &ino);
 }
 
 /* What getdents64(2) fills in; the C library's readdir() allocates a buffer per directory. */
@@ -105,61 +127,104 @@ foreach_number (int directory, char *buffer, gsize size, EntryFunc visit, gpoint
     }
 }
 
-typedef struct
-{
-  const ImgInodeKey *key;
-  ImgOpenerScan *scan;
-  pid_t self, pid;
-} Walk;
-
 static void
 visit_fd (int fd_directory, const char *name, gpointer closure)
 {
   Walk *walk = closure;
-  gboolean same_node = TRUE;
-  if (is_image (fd_directory, name, walk->key, &same_node))
-    add_opener (walk->scan, walk->pid, name, same_node);
+  struct statx stx;
+
+  walk->n_entries++;
+  if (statx (fd_directory, name, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE | STATX_INO, &stx)
+      < 0)
+    {
+      walk->is_forbidden |= errno == EACCES || errno == EPERM;
+      return;
+    }
+  ImgOpener candidate = { .pid = walk->pid,
+                          .tid = walk->tid,
+                          .fd = atoi (name),
+                          .dev = makedev (stx.stx_dev_major, stx.stx_dev_minor),
+                          .ino = stx.stx_ino };
+  if (walk->is_wanted (&candidate, stx.stx_mode, makedev (stx.stx_rdev_major, stx.stx_rdev_minor),
+                       walk->closure))
+    keep_opener (walk, g_memdup2 (&candidate, sizeof candidate));
+}
+
+/* The descriptors below @path, relative to @directory, of thread walk->tid. */
+static void
+visit_descriptors (int directory, const char *path, Walk *walk)
+{
+  guint64 aligned[1024];
+  g_auto (ImgFd) fds = openat (directory, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+  walk->n_entries = 0;
+  if (fds >= 0)
+    foreach_number (fds, (char *)aligned, sizeof aligned, visit_fd, walk);
+  else /* gone is no loss; anything else is (no permission, no memory, no descriptors) */
+    walk->is_forbidden |= errno != ENOENT && errno != ESRCH && errno != ENOTDIR;
+}
+
+static void
+visit_thread (int tasks, const char *name, gpointer closure)
+{
+  Walk *walk = closure;
+  g_autofree char *path = g_strconcat (name, "/fd", NULL);
+
+  walk->tid = atoi (name);
+  if (walk->tid != walk->pid)
+    visit_descriptors (tasks, path, walk);
 }
 
 static void
 visit_process (int proc, const char *name, gpointer closure)
 {
   Walk *walk = closure;
-  g_autofree char *path = NULL;
-  guint64 aligned[1024];
+  g_autofree char *path = g_strconcat (name, "/fd", NULL);
+  guint64 aligned[256];
 
-  walk->pid = atoi (name);
+  walk->pid = walk->tid = atoi (name);
   if (walk->pid == walk->self)
     return;
-  path = g_strconcat (name, "/fd", NULL);
-  g_auto (ImgFd) fd_directory = openat (proc, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd_directory < 0)
+  walk->is_forbidden = FALSE;
+  visit_descriptors (proc, path, walk);
+  if (walk->n_entries == 0 && !walk->is_forbidden)
     {
-      if (errno == EACCES || errno == EPERM)
-        walk->scan->n_uninspected++;
-      return;
+      /* A kernel thread, or a process whose first thread has ended while others go on. */
+      g_autofree char *tasks_path = g_strconcat (name, "/task", NULL);
+      g_auto (ImgFd) tasks = openat (proc, tasks_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      if (tasks >= 0)
+        foreach_number (tasks, (char *)aligned, sizeof aligned, visit_thread, walk);
     }
-  foreach_number (fd_directory, (char *)aligned, sizeof aligned, visit_fd, walk);
+  walk->scan->n_uninspected += walk->is_forbidden ? 1 : 0;
 }
 
+/* Whether this process may look into all others, of this system as a whole. */
+static gboolean
+may_see_everything (void)
+{
+  g_autoptr (GString) status = g_string_new (NULL);
+  g_autofree char *user_namespace = g_file_read_link ("/proc/self/ns/user", NULL);
+  const char *line;
+
+  if (g_strcmp0 (user_namespace, INITIAL_USER_NAMESPACE) != 0
+      || !img_fd_read_file (AT_FDCWD, "/proc/self/status", status))
+    return FALSE;
+  line = strstr (status->str, "\nCapEff:");
+  return line != NULL
+         && (g_ascii_strtoull (line + strlen ("\nCapEff:"), NULL, 16) >> CAPABILITY_PTRACE & 1);
+}
+
+/* Whether there may be processes that /proc does not even list. */
 static gboolean
 is_confined (void)
 {
-  char link[64];
-  ssize_t length = readlink ("/proc/self/ns/pid", link, sizeof link - 1);
-  g_autoptr (GString) text = g_string_new (NULL);
+  g_autofree char *pid_namespace = g_file_read_link ("/proc/self/ns/pid", NULL);
+  g_autoptr (GString) mounts = g_string_new (NULL);
 
-  if (length <= 0)
+  if (g_strcmp0 (pid_namespace, INITIAL_PID_NAMESPACE) != 0)
     return TRUE;
-  link[length] = '\0';
-  if (strcmp (link, INITIAL_PID_NAMESPACE) != 0)
-    return TRUE;
-  /* Root sees hidden processes all the same, unless it was stripped of its capabilities; those it
-   * may not look into are counted then. */
-  if (geteuid () == 0)
-    return FALSE;
-  return img_fd_read_file (AT_FDCWD, "/proc/self/mountinfo", text)
-         && strstr (text->str, "hidepid=") != NULL;
+  return img_fd_read_file (AT_FDCWD, "/proc/self/mountinfo", mounts)
+         && strstr (mounts->str, "hidepid=") != NULL && !may_see_everything ();
 }
 
 static gint
@@ -170,20 +235,53 @@ compare_openers (gconstpointer a, gconstpointer b)
                           : (x->fd > y->fd) - (x->fd < y->fd);
 }
 
-ImgOpenerScan *
-img_openers_scan (const ImgInodeKey *key)
+static ImgOpenerScan *
+scan (OpenerPredicate is_wanted, gconstpointer closure, gboolean locked_only)
 {
-  ImgOpenerScan *scan = g_new0 (ImgOpenerScan, 1);
-  Walk walk = { .key = key, .scan = scan, .self = getpid () };
+  ImgOpenerScan *result = g_new0 (ImgOpenerScan, 1);
+  Walk walk = { .is_wanted = is_wanted,
+                .closure = closure,
+                .locked_only = locked_only,
+                .scan = result,
+                .self = getpid () };
   guint64 aligned[4096];
   g_auto (ImgFd) proc = open ("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-  scan->openers = g_ptr_array_new_with_free_func (opener_free);
-  scan->is_confined = proc < 0 || is_confined ();
+  result->openers = g_ptr_array_new_with_free_func (opener_free);
+  result->is_confined = proc < 0 || is_confined ();
   if (proc >= 0)
     foreach_number (proc, (char *)aligned, sizeof aligned, visit_process, &walk);
-  g_ptr_array_sort (scan->openers, compare_openers);
-  return scan;
+  g_ptr_array_sort (result->openers, compare_openers);
+  return result;
+}
+
+ImgOpenerScan *
+img_openers_scan (const ImgInodeKey *key)
+{
+  ImgOpenerScan *result = scan (is_image, key, FALSE);
+  for (guint i = 0; i < result->openers->len; i++)
+    {
+      ImgOpener *opener = result->openers->pdata[i];
+      opener->same_node = opener->dev == key->dev && opener->ino == key->ino;
+    }
+  return result;
+}
+
+ImgOpenerScan *
+img_openers_scan_locked (GHashTable *inodes)
+{
+  ImgOpenerScan *result = scan (is_one_of, inodes, TRUE);
+  for (guint i = 0; i < result->openers->len; i++)
+    ((ImgOpener *)result->openers->pdata[i])->same_node = TRUE;
+  return result;
+}
+
+char *
+img_opener_path (const ImgOpener *opener)
+{
+  g_autofree char *link
+      = g_strdup_printf ("/proc/%d/task/%d/fd/%d", (int)opener->pid, (int)opener->tid, opener->fd);
+  return g_file_read_link (link, NULL);
 }
 
 void
@@ -196,6 +294,6 @@ img_opener_scan_free (ImgOpenerScan *scan)
 gboolean
 img_openers_share (const ImgOpener *a, const ImgOpener *b)
 {
-  return syscall (SYS_kcmp, a->pid, b->pid, KCMP_FILE, (unsigned long)a->fd, (unsigned long)b->fd)
+  return syscall (SYS_kcmp, a->tid, b->tid, KCMP_FILE, (unsigned long)a->fd, (unsigned long)b->fd)
          == 0;
 }

@@ -12,8 +12,10 @@
 /* One descriptor of one process. */
 typedef struct
 {
-  pid_t pid;
+  pid_t pid, tid; /* tid: the thread through which it was seen, mostly the first */
   int fd;
+  dev_t dev; /* of the file, as stat(2) says */
+  ino_t ino;
   int flags;          /* of open(2) */
   gboolean same_node; /* FALSE: the same block device through another device node */
   GArray *locks;      /* owned; ImgLocksLine, those of fdinfo */
@@ -27,8 +29,16 @@ typedef struct
       is_confined; /* other pid namespaces or hidepid: there may be processes not even counted */
 } ImgOpenerScan;
 
-/* Walk over all processes. Never fails; what could not be seen is in the result. */
+/* Walk over all processes and keep the descriptors of the file with @key. Never fails; what could
+ * not be seen is in the result. */
 ImgOpenerScan *img_openers_scan (const ImgInodeKey *key);
+
+/* The same for all descriptors that hold locks, on files with one of these inode numbers (set of
+ * guint64 *). */
+ImgOpenerScan *img_openers_scan_locked (GHashTable *inodes);
+
+/* The path of a descriptor as the kernel shows it, or NULL if it is gone. Returns a new string. */
+char *img_opener_path (const ImgOpener *opener);
 void img_opener_scan_free (ImgOpenerScan *scan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgOpenerScan, img_opener_scan_free)
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "lock/locks-line.h"
 #include "lock/remote.h"
+#include "lock/unlock-on-signal.h"
 
 /* Tries before a conflict is believed when nobody wants to wait: 4 tries within about 100 ms. */
 #define RACE_TRIES 4
@@ -19,11 +20,14 @@ struct ImgLock
   char *image; /* owned; escaped, for messages */
   ImgLocking locking;
   ImgLockKind kind;
-  gboolean is_adopted; /* the description is a guard\'s, whose bytes are not ours to unlock */
+  ImgPermSet
+      foreign; /* of held: locks that somebody else put on the description, not ours to unlock */
   ImgPermSet held;
-  char *warning; /* owned */
-  char *remark;  /* owned */
-  ImgLock *next; /* borrowed; in all_locks */
+  char *warning;       /* owned */
+  char *remark;        /* owned */
+  gboolean is_remote;  /* kept by a server: signals must unlock */
+  gboolean is_guarded; /* they do */
+  ImgLock *next;       /* borrowed; in all_locks */
 };
 
 /* Those that hold something, for img_lock_unlock_all(). Changed only by the main thread, and so
@@ -146,6 +150,11 @@ attempt (ImgLock *lock, ImgPermSet set)
     }
   lock->held.uses |= set.uses;
   lock->held.forbids |= set.forbids;
+  if (lock->is_remote && !lock->is_guarded)
+    {
+      lock->is_guarded = TRUE;
+      img_unlock_on_signal_begin ();
+    }
   return obstacle;
 }
 
@@ -155,7 +164,7 @@ static Obstacle
 attempt_for (ImgLock *lock, ImgPermSet set, gint64 wait)
 {
   gint64 now = g_get_monotonic_time ();
-  if (img_remote_kind (lock->fd) != IMG_REMOTE_NOT)
+  if (lock->is_remote)
     wait = MAX (wait, RELEASE_GRACE);
   gint64 deadline = wait > G_MAXINT64 - now ? G_MAXINT64 : now + wait;
   Obstacle obstacle = attempt (lock, set);
@@ -293,6 +302,7 @@ new_lock (int fd, const char *image, ImgLocking locking)
   lock->fd = fd;
   lock->image = img_text_escape (image, -1);
   lock->locking = locking;
+  lock->is_remote = img_remote_kind (fd) != IMG_REMOTE_NOT;
   all_locks = lock;
   return lock;
 }
@@ -309,9 +319,9 @@ ImgLock *
 img_lock_adopt (int fd, const char *image, ImgPermSet set, gint64 wait, GError **error)
 {
   g_autoptr (ImgLock) lock = new_lock (fd, image, IMG_LOCKING_ON);
-  lock->is_adopted = TRUE;
   lock->kind = IMG_LOCK_OFD;
-  img_locks_fdinfo_held (fd, &lock->held);
+  img_locks_fdinfo_held (fd, &lock->foreign);
+  lock->held = lock->foreign;
   Obstacle obstacle = attempt_for (lock, set, wait);
   if (obstacle.what != OBSTACLE_NONE)
     return throw_obstacle (lock, &obstacle, error), NULL;
@@ -357,14 +367,15 @@ img_lock_unlock_all (void)
 {
   ImgPermSet everything = { .uses = ~0u, .forbids = ~0u };
   for (ImgLock *lock = all_locks; lock != NULL; lock = lock->next)
-    if (!lock->is_adopted)
-      unlock_set (lock, everything);
+    unlock_set (lock, set_minus (everything, lock->foreign));
 }
 
 void
 img_lock_leave (ImgLock *lock)
 {
   unlink_lock (lock);
+  if (lock->is_guarded)
+    img_unlock_on_signal_end ();
   g_free (lock->image);
   g_free (lock->warning);
   g_free (lock->remark);
@@ -374,8 +385,7 @@ img_lock_leave (ImgLock *lock)
 void
 img_lock_release (ImgLock *lock)
 {
-  if (!lock->is_adopted)
-    unlock_set (lock, lock->held);
+  unlock_set (lock, set_minus (lock->held, lock->foreign));
   img_lock_leave (lock);
 }
 

@@ -41,8 +41,8 @@ G_GNUC_WARN_UNUSED_RESULT
 ImgLock *img_lock_take (int fd, const char *image, ImgLocking locking, ImgPermSet set, gint64 wait,
                         GError **error);
 
-/* The same for a description that belongs to a guard and holds OFD locks already: they count as its
- * own, and whatever is added stays locked, until the guard ends. */
+/* The same with OFD locks for a description that is somebody else's too, and may have locks
+ * already: they count as its own, and releasing takes off only what was added. */
 G_GNUC_WARN_UNUSED_RESULT
 ImgLock *img_lock_adopt (int fd, const char *image, ImgPermSet set, gint64 wait, GError **error);
 

@@ -40,12 +40,10 @@ img_perm_parse (const char *list, guint *perms)
 {
   g_auto (GStrv) words = g_strsplit (list, ",", -1);
 
-  *perms = 0;
-  if (strcmp (list, "none") == 0)
+  *perms = strcmp (list, "all") == 0 ? IMG_PERM_ALL : 0;
+  if (*perms != 0 || strcmp (list, "none") == 0)
     return TRUE;
-  if (strcmp (list, "all") == 0)
-    *perms = IMG_PERM_ALL;
-  for (guint i = 0; words[i] != NULL && *perms != IMG_PERM_ALL; i++)
+  for (guint i = 0; words[i] != NULL; i++)
     {
       guint bit = parse_one (words[i]);
       if (bit == 0)

@@ -4,7 +4,7 @@
 #include <errno.h>
 
 /* Enough for any sane set of locks; a hostile one must not keep us here. */
-#define MAX_QUERIES 4096
+#define MAX_QUERIES 1024
 
 typedef struct
 {

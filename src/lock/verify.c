@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -69,9 +70,15 @@ static ImgLockState
 ask_helper (const ImgLockProof *proof)
 {
   pid_t owner = getpid ();
-  pid_t helper = fork ();
+  sigset_t all, before;
   int status;
 
+  /* A signal handler that ran in the helper would unlock the description that both share. */
+  sigfillset (&all);
+  sigprocmask (SIG_SETMASK, &all, &before);
+  pid_t helper = fork ();
+  if (helper != 0)
+    sigprocmask (SIG_SETMASK, &before, NULL);
   if (helper < 0)
     return IMG_LOCK_UNVERIFIED;
   if (helper == 0)

@@ -80,9 +80,9 @@ START_TEST (what_was_closed_is_forgotten)
     {
       g_autoptr (ImgFile) file = img_file_open (path, &params, NULL);
       ck_assert_ptr_nonnull (file);
-      ck_assert (img_inode_is_open (st.st_dev, st.st_ino));
+      ck_assert (img_inode_is_open (&st));
     }
-  ck_assert (!img_inode_is_open (st.st_dev, st.st_ino));
+  ck_assert (!img_inode_is_open (&st));
 }
 END_TEST
 
