@@ -81,9 +81,10 @@ treat its bytes as a raw disk" ]]
   make_raw disk.raw
   hold_locks other disk.raw 200 1
   check 1 disk.raw
-  [[ ${stderr%.} == "imgtool: cannot open 'disk.raw': Failed to get \"consistent read\" lock
+  expect_message "imgtool: cannot open 'disk.raw': Failed to get \"consistent read\" lock
 Is another process using the image [disk.raw]?
-It is held by locker (pid ${PID[other]})" ]]
+It is held by locker (pid ${PID[other]})"
+  [[ ${#stderr_lines[@]} -eq 3 ]]
   [[ -z $output ]]
   check 1 --locking=posix disk.raw
   check 1 --locking=on disk.raw

@@ -20,6 +20,15 @@ on_terminal() {
     "disk.raw: free: nobody holds a lock on it or has it open for writing" ]]
 }
 
+@test "-v tells of a free image too what would be granted" {
+  make_raw disk.raw
+  run -0 imgtool lock-status disk.raw
+  [[ $output != *"convert from"* ]]
+  run -0 imgtool lock-status -v disk.raw
+  grep -qE '^ +convert from +possible$' <<<"$output"
+  grep -qE '^ +start a VM +possible$' <<<"$output"
+}
+
 @test "in use: the verdict, who it is, and what would be granted" {
   make_raw disk.raw
   hold_qemu vm -name web01 -drive file=disk.raw,format=raw,if=virtio

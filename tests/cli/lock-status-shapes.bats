@@ -61,6 +61,17 @@ setup_image() {
   expect_uses vmm possible=info blocked=check,repair,convert-from,convert-to,vm,vm-read-only
 }
 
+@test "QEMU's bytes, as Cloud Hypervisor takes them now" {
+  setup_image
+  cp "$TOOLS/locker" cloud-hypervisor
+  start vmm ./cloud-hypervisor disk.raw 100 2 201 1
+  says vmm '^ready '
+  json_status 1 disk.raw
+  expect_holder vmm '{kind: "lock", style: "cloud-hypervisor", uses: ["consistent read", "write"],
+    forbids: ["write"]}'
+  expect_uses vmm possible=info,check blocked=vm,convert-from
+}
+
 @test "a shared lock over the whole file: every permission is used and forbidden" {
   setup_image
   hold_locks vmm --read-only disk.raw 0 0
@@ -236,6 +247,23 @@ setup_image() {
   json_status 1 disk.raw
   expect '[holders[] | [.kind, .mode]] == [["lock", "read-only"], ["opener", "read-write"],
     ["opener", "read-only"]]'
+}
+
+@test "locks of other files that come and go while the kernel's table is read make up no holders" {
+  require taskset
+  setup_image
+  make_raw other.raw
+  # The table lists the locks by the processor that took them, the newest first: what is last in
+  # it is what is read twice when another lock comes in before it.
+  start holder taskset -c "$(($(nproc) - 1))" "$TOOLS/locker" disk.raw 100 2 201 1
+  says holder '^ready '
+  for i in 1 2 3; do
+    hold_locks "churn$i" --churn other.raw "$i" 1 1000 1
+  done
+  for _ in {1..150}; do
+    json_status 1 disk.raw
+    expect 'holders | length == 1' 'holders[0].identified' 'image.changed == false'
+  done
 }
 
 @test "--locks-only does not look for openers" {

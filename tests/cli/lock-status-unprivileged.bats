@@ -126,10 +126,14 @@ own_image() {
   expect 'image.openers_complete or image.no_writers_proven'
 }
 
-@test "--strict does not forgive --locks-only" {
+@test "--strict does not forgive --locks-only, unless a lease proves what was not looked for" {
   make_raw disk.raw
-  json_status 0 --locks-only disk.raw
-  json_status 2 --locks-only --strict disk.raw
+  json_status 0 --locks-only --strict disk.raw
+  expect 'image.openers_scanned == false' 'image.no_writers_proven == true'
+  run -0 without lease "$IMGTOOL" lock-status --locks-only disk.raw
+  run -2 without lease "$IMGTOOL" lock-status --locks-only --strict disk.raw
+  hold_locks holder disk.raw 100 1
+  run -1 without lease "$IMGTOOL" lock-status --locks-only --strict disk.raw
 }
 
 @test "an unreadable file cannot be determined" {

@@ -12,6 +12,7 @@
  *   --read-only --write-only --read-write   how FILE is opened (read-write)
  *   --fork                         a child process keeps the same open file description
  *   --again                        a second description in the same process, locked alike
+ *   --churn                        take the locks and drop them, over and over again
  *
  * LENGTH 0 reaches to the end of the file wherever that will be; LENGTH "size" is the size that
  * the file has now.
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -41,7 +43,8 @@ enum
   OPTION_WRITE_ONLY,
   OPTION_READ_WRITE,
   OPTION_FORK,
-  OPTION_AGAIN
+  OPTION_AGAIN,
+  OPTION_CHURN
 };
 
 typedef struct
@@ -51,6 +54,7 @@ typedef struct
   bool exclusive;
   bool shared_with_child;
   bool twice;
+  bool churns;
   const char *file;
   char **ranges; /* START LENGTH pairs; borrowed from argv */
   int range_words;
@@ -130,6 +134,14 @@ wait_for_end_of_input (void)
   while (n > 0 || (n < 0 && errno == EINTR));
 }
 
+static bool
+input_has_ended (void)
+{
+  struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+  return poll (&input, 1, 0) != 0;
+}
+
 /* The child dies with its parent, so that no test leaves one behind. */
 static pid_t
 fork_child (void)
@@ -154,7 +166,7 @@ usage (void)
 {
   fprintf (stderr, "usage: locker [--ofd|--posix|--flock|--none] [--write-lock]\n"
                    "              [--read-only|--write-only|--read-write] [--fork] [--again]\n"
-                   "              FILE [START LENGTH]...\n");
+                   "              [--churn] FILE [START LENGTH]...\n");
   exit (2);
 }
 
@@ -172,6 +184,7 @@ parse_options (int argc, char **argv, Wish *wish)
     { "read-write", no_argument, NULL, OPTION_READ_WRITE },
     { "fork", no_argument, NULL, OPTION_FORK },
     { "again", no_argument, NULL, OPTION_AGAIN },
+    { "churn", no_argument, NULL, OPTION_CHURN },
     { NULL, 0, NULL, 0 },
   };
   int c;
@@ -203,6 +216,9 @@ parse_options (int argc, char **argv, Wish *wish)
       case OPTION_AGAIN:
         wish->twice = true;
         break;
+      case OPTION_CHURN:
+        wish->churns = true;
+        break;
       default:
         usage ();
       }
@@ -232,6 +248,8 @@ main (int argc, char **argv)
   printf ("\n");
   fflush (stdout);
 
+  while (wish.churns && !input_has_ended ())
+    close (open_and_lock (&wish));
   wait_for_end_of_input ();
   return 0;
 }
