@@ -80,6 +80,7 @@ has() {
     fuse) [[ -w /dev/fuse ]] && command -v bindfs >/dev/null ;;
     fuse-server) [[ -w /dev/fuse && -x $LAB/lockfs ]] ;;
     loop) losetup --find >/dev/null 2>&1 ;;
+    mount-namespace) unshare --mount true 2>/dev/null ;;
     pid-namespace) unshare --pid --fork --mount-proc true 2>/dev/null ;;
     overlay | btrfs) grep -qw "$1" /proc/filesystems || modprobe "$1" 2>/dev/null ;;
     *) command -v "$1" >/dev/null ;;
@@ -100,7 +101,7 @@ require() {
 }
 
 may_lack() {
-  [[ ${IMGTOOL_TESTS_AS_USER:-0} == 1 && $1 =~ ^(root|fuse|fuse-server|pid-namespace)$ ]]
+  [[ ${IMGTOOL_TESTS_AS_USER:-0} == 1 && $1 =~ ^(root|fuse|fuse-server|mount-namespace|pid-namespace)$ ]]
 }
 
 # my_name: of the user that runs the test; empty if the uid has none

@@ -10,9 +10,11 @@ load lib
 @test "the filesystem is named" {
   make_raw disk.raw
   json_status 0 disk.raw
-  expect "image.filesystem.type == \"$(findmnt -n -o FSTYPE -T "$DIR")\"" \
-    'image.filesystem.mount_options | type == "string" and length > 0' \
-    'image.filesystem.kind | IN("local", "overlay")'
+  expect 'image.filesystem.kind | IN("local", "overlay")'
+  # In a chroot whose root is no mount point there is nothing to compare with.
+  type=$(findmnt -n -o FSTYPE -T "$DIR") || return 0
+  expect "image.filesystem.type == \"$type\"" \
+    'image.filesystem.mount_options | type == "string" and length > 0'
 }
 
 @test "hard link and symbolic link: the same image" {
@@ -54,7 +56,7 @@ load lib
 }
 
 @test "a holder in another mount namespace, whose mount is not in our list" {
-  require root
+  require root mount-namespace
   mkdir real private
   make_raw real/disk.raw
   start ns unshare --mount sh -c 'mount --bind real private && exec "$0" private/disk.raw 100 2' \

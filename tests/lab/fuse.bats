@@ -189,3 +189,30 @@ serve_disk() {
   says three '^done'
   refute test -s overlaps
 }
+
+@test "a loop device on a server that has stopped does not hold up a look at another file" {
+  require loop
+  serve_disk right
+  LOOP=$(losetup --find --show a/disk.raw) || skip "needs: a loop device on FUSE"
+  later losetup --detach "$LOOP"
+  make_raw other.raw
+  kill -STOP "${PID[server]}"
+  run -0 timeout 10 "$IMGTOOL" lock-status other.raw
+  kill -CONT "${PID[server]}"
+}
+
+@test "a stopped server: SIGTERM still ends a look at its file" {
+  serve_disk right
+  kill -STOP "${PID[server]}"
+  start stuck "$IMGTOOL" lock-status a/disk.raw
+  start stuck_too "$IMGTOOL" check a/disk.raw
+  sleep 0.5
+  pids=("${PID[stuck]}" "${PID[stuck_too]}")
+  kill -TERM "${pids[@]}"
+  sleep 0.5
+  for pid in "${pids[@]}"; do
+    # gone, or a zombie that nobody has waited for
+    refute grep -qs '^State:.[^Z]' "/proc/$pid/status"
+  done
+  kill -CONT "${PID[server]}"
+}

@@ -13,6 +13,8 @@
  *   --fork                         a child process keeps the same open file description
  *   --again                        a second description in the same process, locked alike
  *   --churn                        take the locks and drop them, over and over again
+ *   --and-writer                   a second description, open for writing and not locked
+ *   --leave-main                   the first thread ends, another one goes on
  *
  * LENGTH 0 reaches to the end of the file wherever that will be; LENGTH "size" is the size that
  * the file has now.
@@ -27,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -44,7 +47,9 @@ enum
   OPTION_READ_WRITE,
   OPTION_FORK,
   OPTION_AGAIN,
-  OPTION_CHURN
+  OPTION_CHURN,
+  OPTION_AND_WRITER,
+  OPTION_LEAVE_MAIN
 };
 
 typedef struct
@@ -55,6 +60,8 @@ typedef struct
   bool shared_with_child;
   bool twice;
   bool churns;
+  bool is_writer_too;
+  bool leaves_main;
   const char *file;
   char **ranges; /* START LENGTH pairs; borrowed from argv */
   int range_words;
@@ -164,9 +171,10 @@ fork_child (void)
 static void
 usage (void)
 {
-  fprintf (stderr, "usage: locker [--ofd|--posix|--flock|--none] [--write-lock]\n"
-                   "              [--read-only|--write-only|--read-write] [--fork] [--again]\n"
-                   "              [--churn] FILE [START LENGTH]...\n");
+  fprintf (stderr,
+           "usage: locker [--ofd|--posix|--flock|--none] [--write-lock]\n"
+           "              [--read-only|--write-only|--read-write] [--fork] [--again]\n"
+           "              [--churn] [--and-writer] [--leave-main] FILE [START LENGTH]...\n");
   exit (2);
 }
 
@@ -185,6 +193,8 @@ parse_options (int argc, char **argv, Wish *wish)
     { "fork", no_argument, NULL, OPTION_FORK },
     { "again", no_argument, NULL, OPTION_AGAIN },
     { "churn", no_argument, NULL, OPTION_CHURN },
+    { "and-writer", no_argument, NULL, OPTION_AND_WRITER },
+    { "leave-main", no_argument, NULL, OPTION_LEAVE_MAIN },
     { NULL, 0, NULL, 0 },
   };
   int c;
@@ -219,6 +229,12 @@ parse_options (int argc, char **argv, Wish *wish)
       case OPTION_CHURN:
         wish->churns = true;
         break;
+      case OPTION_AND_WRITER:
+        wish->is_writer_too = true;
+        break;
+      case OPTION_LEAVE_MAIN:
+        wish->leaves_main = true;
+        break;
       default:
         usage ();
       }
@@ -227,6 +243,14 @@ parse_options (int argc, char **argv, Wish *wish)
   wish->file = argv[optind];
   wish->ranges = argv + optind + 1;
   wish->range_words = argc - optind - 1;
+}
+
+static void *
+go_on (void *unused)
+{
+  (void)unused;
+  wait_for_end_of_input ();
+  exit (0);
 }
 
 int
@@ -239,6 +263,9 @@ main (int argc, char **argv)
   if (wish.twice)
     (void)open_and_lock (&wish);
 
+  if (wish.is_writer_too && open (wish.file, O_RDWR | O_CLOEXEC) < 0)
+    die ("cannot open", wish.file);
+
   printf ("ready %ld", (long)getpid ());
   if (wish.shared_with_child)
     {
@@ -248,6 +275,13 @@ main (int argc, char **argv)
   printf ("\n");
   fflush (stdout);
 
+  if (wish.leaves_main)
+    {
+      pthread_t thread;
+      if (pthread_create (&thread, NULL, go_on, NULL) != 0)
+        return 1;
+      pthread_exit (NULL);
+    }
   while (wish.churns && !input_has_ended ())
     close (open_and_lock (&wish));
   wait_for_end_of_input ();
