@@ -14,6 +14,7 @@ typedef struct
 
 static const CliOption options[] = {
   CLI_ROW_FORMAT (Params, common),
+  CLI_ROW_IMAGE_OPTS (Params, common),
   CLI_ROW_OUTPUT (Params, common),
   { 'U', "force-share", CLI_NO_VALUE, NULL,
     "do not mind others who write; what is found may be wrong", cli_set_flag,
@@ -42,15 +43,15 @@ report_truncated (const ImgInfo *info, json_t *images)
 }
 
 static int
-check (const char *path, const Params *params, json_t *images)
+check (const ImgImageSpec *spec, const Params *params, json_t *images)
 {
-  ImgOpenParams open_params = { .locking = (ImgLocking)params->common.locking,
+  ImgOpenParams open_params = { .locking = spec->locking,
                                 .force_share = params->force_share,
                                 .lock_wait = params->lock_wait,
-                                .format = params->common.format };
-  g_autofree char *safe = img_text_escape (path, -1);
+                                .format = spec->format };
+  g_autofree char *safe = img_text_escape (spec->path, -1);
   g_autoptr (GError) error = NULL;
-  g_autoptr (ImgInfo) info = img_info_new (path, IMG_USE_CHECK, &open_params, &error);
+  g_autoptr (ImgInfo) info = img_info_new (spec->path, IMG_USE_CHECK, &open_params, &error);
 
   if (info == NULL)
     {
@@ -67,15 +68,18 @@ check (const char *path, const Params *params, json_t *images)
 }
 
 static int
-run (gpointer data, char **operands, GString *output, G_GNUC_UNUSED GError **error)
+run (gpointer data, char **operands, GString *output, GError **error)
 {
   const Params *params = data;
   json_t *images = params->common.json && !params->common.quiet ? json_array () : NULL;
   int worst = CLI_EXIT_OK;
 
-  for (guint i = 0; operands[i] != NULL; i++)
+  for (guint i = 0; operands[i] != NULL && *error == NULL; i++)
     {
-      int status = check (operands[i], params, images);
+      g_auto (ImgImageSpec) spec = { 0 };
+      if (!cli_image_spec (&params->common, operands[i], &spec, error))
+        break;
+      int status = check (&spec, params, images);
       worst = MAX (worst, status);
     }
   if (images != NULL && operands[1] != NULL && json_array_size (images) > 0)

@@ -13,6 +13,7 @@ typedef struct
 
 static const CliOption options[] = {
   CLI_ROW_FORMAT (Params, common),
+  CLI_ROW_IMAGE_OPTS (Params, common),
   CLI_ROW_OUTPUT (Params, common),
   { 'U', "force-share", CLI_NO_VALUE, NULL,
     "do not mind others who write; what is read may be inconsistent", cli_set_flag,
@@ -29,16 +30,16 @@ static const CliOption options[] = {
 
 /* One image: its text, or its object in @images. */
 static int
-show (const char *path, const Params *params, GString *output, json_t *images)
+show (const ImgImageSpec *spec, const Params *params, GString *output, json_t *images)
 {
-  ImgOpenParams open_params = { .locking = (ImgLocking)params->common.locking,
+  ImgOpenParams open_params = { .locking = spec->locking,
                                 .force_share = params->force_share,
                                 .lock_wait = params->lock_wait,
-                                .format = params->common.format };
+                                .format = spec->format };
   ImgStatusParams status_params = { .locking = open_params.locking, .format = "raw" };
   g_autoptr (GError) error = NULL;
   g_autoptr (ImgStatus) in_use = NULL;
-  g_autoptr (ImgInfo) info = img_info_new (path, IMG_USE_INFO, &open_params, &error);
+  g_autoptr (ImgInfo) info = img_info_new (spec->path, IMG_USE_INFO, &open_params, &error);
 
   if (info == NULL)
     {
@@ -53,12 +54,12 @@ show (const char *path, const Params *params, GString *output, json_t *images)
       return CLI_EXIT_OK;
     }
   /* Names cost a walk over all processes: only when somebody is there to be named. */
-  in_use = img_status_new (path, &status_params, NULL);
+  in_use = img_status_new (spec->path, &status_params, NULL);
   if (in_use != NULL && in_use->state == IMG_STATUS_IN_USE)
     {
       status_params.names_wanted = TRUE;
       g_clear_pointer (&in_use, img_status_free);
-      in_use = img_status_new (path, &status_params, NULL);
+      in_use = img_status_new (spec->path, &status_params, NULL);
     }
   if (output->len > 0)
     g_string_append_c (output, '\n');
@@ -67,15 +68,18 @@ show (const char *path, const Params *params, GString *output, json_t *images)
 }
 
 static int
-run (gpointer data, char **operands, GString *output, G_GNUC_UNUSED GError **error)
+run (gpointer data, char **operands, GString *output, GError **error)
 {
   const Params *params = data;
   json_t *images = params->common.json ? json_array () : NULL;
   int worst = CLI_EXIT_OK;
 
-  for (guint i = 0; operands[i] != NULL; i++)
+  for (guint i = 0; operands[i] != NULL && *error == NULL; i++)
     {
-      int status = show (operands[i], params, output, images);
+      g_auto (ImgImageSpec) spec = { 0 };
+      if (!cli_image_spec (&params->common, operands[i], &spec, error))
+        break;
+      int status = show (&spec, params, output, images);
       worst = MAX (worst, status);
     }
   if (images == NULL)

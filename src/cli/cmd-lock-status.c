@@ -67,6 +67,7 @@ static const CliOption options[] = {
     cli_set_flag, offsetof (Params, strict), NULL },
   CLI_ROW_LOCKING (Params, common),
   CLI_ROW_FORMAT (Params, common),
+  CLI_ROW_IMAGE_OPTS (Params, common),
   CLI_ROW_OUTPUT (Params, common),
   { 0, "color", CLI_VALUE, NULL, "use colour: auto (default) means on a terminal", cli_set_choice,
     offsetof (Params, color), color_choices },
@@ -128,8 +129,7 @@ static void
 add_answer (const Answers *answers, const ImgStatus *status, const Params *params)
 {
   if (answers->images != NULL)
-    json_array_append_new (answers->images,
-                           cli_status_to_json (status, (ImgLocking)params->common.locking));
+    json_array_append_new (answers->images, cli_status_to_json (status));
   else if (answers->table != NULL)
     cli_holder_table_add (answers->table, status->path, cli_state_name (status->state),
                           status->holders);
@@ -144,24 +144,29 @@ add_answer (const Answers *answers, const ImgStatus *status, const Params *param
 
 /* One image: its answer and its exit status. */
 static int
-look_at (const char *path, const Params *params, gint64 deadline, const Answers *answers)
+look_at (const char *operand, const Params *params, gint64 deadline, const Answers *answers,
+         GError **usage_error)
 {
-  ImgStatusParams status_params = { .locking = (ImgLocking)params->common.locking,
-                                    .format = params->common.format,
+  g_auto (ImgImageSpec) spec = { 0 };
+  g_autoptr (GError) error = NULL;
+  if (!cli_image_spec (&params->common, operand, &spec, usage_error))
+    return CLI_EXIT_UNKNOWN;
+  ImgStatusParams status_params = { .locking = spec.locking,
+                                    .format = spec.format,
                                     .locks_only = params->locks_only,
                                     .names_wanted = !params->common.quiet };
   ImgWaitParams wait = { .deadline = deadline,
                          .has_use = params->use >= 0,
                          .use = params->use >= 0 ? (ImgUse)params->use : IMG_USE_READ };
-  g_autoptr (GError) error = NULL;
 
   if (!params->common.quiet && isatty (STDERR_FILENO))
     wait.on_waiting = tell_waiting;
-  g_autoptr (ImgStatus) status = img_status_wait (path, &status_params, &wait, &error);
+  g_autoptr (ImgStatus) status = img_status_wait (spec.path, &status_params, &wait, &error);
   if (status == NULL)
     {
       cli_print_error (error);
-      status = img_status_new_unknown (path, error->message);
+      status = img_status_new_unknown (spec.path, error->message);
+      status->locking = spec.locking;
       if (answers->text == NULL)
         add_answer (answers, status, params);
       return CLI_EXIT_UNKNOWN;
@@ -229,9 +234,9 @@ run (gpointer data, char **operands, GString *output, GError **error)
     answers.text = output;
   if (params->all)
     return look_at_host (params, &answers, output, error);
-  for (guint i = 0; operands[i] != NULL; i++)
+  for (guint i = 0; operands[i] != NULL && *error == NULL; i++)
     {
-      int status = look_at (operands[i], params, deadline, &answers);
+      int status = look_at (operands[i], params, deadline, &answers, error);
       worst = MAX (worst, status);
     }
   finish (&answers, output);

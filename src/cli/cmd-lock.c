@@ -64,6 +64,7 @@ static const CliOption options[] = {
   { 'u', "unlock", CLI_NO_VALUE, NULL, "with --fd: take the locks off again", cli_set_flag,
     offsetof (Params, unlock), NULL },
   CLI_ROW_LOCKING (Params, common),
+  CLI_ROW_IMAGE_OPTS (Params, common),
   CLI_ROW_QUIET (Params, common, "do not print warnings, nor who is in the way"),
   CLI_ROW_VERBOSE (Params, common),
   CLI_ROW_HELP (Params, common),
@@ -131,6 +132,25 @@ lock_descriptor (const Params *params, char **operands, const ImgGuardParams *gu
   return is_done ? CLI_EXIT_OK : refuse (params, error);
 }
 
+/* Lock what the operands stand for. */
+static ImgGuard *
+take_locks (const Params *params, char **operands, const ImgGuardParams *guard_params,
+            GError **error)
+{
+  g_autoptr (GArray) specs = g_array_new (FALSE, TRUE, sizeof (ImgImageSpec));
+  g_array_set_clear_func (specs, (GDestroyNotify)img_image_spec_clear);
+  for (guint i = 0; operands[i] != NULL; i++)
+    {
+      ImgImageSpec spec = { 0 };
+      gboolean is_good = cli_image_spec (&params->common, operands[i], &spec, error);
+      g_array_append_val (specs, spec);
+      if (!is_good)
+        return NULL;
+    }
+  return img_guard_new ((const ImgImageSpec *)(gpointer)specs->data, specs->len, guard_params,
+                        error);
+}
+
 /* The command has ended with @status; was it protected all the time? */
 static int
 conclude (ImgGuard *guard, const Params *params, int status, GError **error)
@@ -161,7 +181,7 @@ run (gpointer data, char **operands, G_GNUC_UNUSED GString *output, GError **err
       img_throw (error, IMG_ERROR_USAGE, "lock: it takes IMAGE... -- COMMAND, or --fd");
       return CLI_EXIT_LOCK_FAILED;
     }
-  g_autoptr (ImgGuard) guard = img_guard_new (operands, &guard_params, error);
+  g_autoptr (ImgGuard) guard = take_locks (params, operands, &guard_params, error);
   if (guard == NULL)
     return refuse (params, error);
   for (guint i = 0; i < img_guard_warnings (guard)->len && !params->common.quiet; i++)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "cli/option.h"
+#include "engine/image-spec.h"
 #include "engine/open.h"
 
 /* Exit statuses, which are interface: the table in imgtool(1). */
@@ -32,7 +33,13 @@ typedef struct
   int json; /* --output */
   int locking;
   const char *format;
+  gboolean image_opts;
 } CliCommon;
+
+/* What the operand @operand stands for, with --image-opts or without; @spec is to be cleared. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean cli_image_spec (const CliCommon *common, const char *operand, ImgImageSpec *spec,
+                         GError **error);
 
 typedef struct
 {
@@ -91,4 +98,10 @@ gboolean cli_set_format (const CliOption *, const char *value, gpointer field, G
   {                                                                                     \
     'f', "format", CLI_VALUE, "FMT", "treat the image as FMT instead of looking at it", \
         cli_set_format, offsetof (T, c.format), cli_format_choices                      \
+  }
+#define CLI_ROW_IMAGE_OPTS(T, c)                                                        \
+  {                                                                                     \
+    0, "image-opts", CLI_NO_VALUE, NULL,                                                \
+        "an image is named as for QEMU: driver=...,file.filename=...,file.locking=...", \
+        cli_set_flag, offsetof (T, c.image_opts), NULL                                  \
   }

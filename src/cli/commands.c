@@ -33,6 +33,21 @@ cli_set_format (const CliOption *option, const char *value, gpointer field, GErr
   return TRUE;
 }
 
+gboolean
+cli_image_spec (const CliCommon *common, const char *operand, ImgImageSpec *spec, GError **error)
+{
+  spec->path = g_strdup (operand);
+  spec->format = common->format;
+  spec->locking = (ImgLocking)common->locking;
+  if (!common->image_opts)
+    return TRUE;
+  if (common->format != NULL)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "--format and --image-opts exclude each other: use driver=%s",
+                      common->format);
+  return img_image_spec_parse (operand, spec, error);
+}
+
 const CliCommand *
 cli_command_find (const char *name)
 {

@@ -183,18 +183,8 @@ filesystem_to_json (const ImgFilesystem *fs)
   return object;
 }
 
-static const char *
-locking_name (ImgLocking locking)
-{
-  static const char *const names[] = { [IMG_LOCKING_AUTO] = "auto",
-                                       [IMG_LOCKING_ON] = "on",
-                                       [IMG_LOCKING_OFF] = "off",
-                                       [IMG_LOCKING_POSIX] = "posix" };
-  return names[locking];
-}
-
 json_t *
-cli_status_to_json (const ImgStatus *status, ImgLocking locking)
+cli_status_to_json (const ImgStatus *status)
 {
   g_autofree char *sentence = cli_status_sentence (status);
   json_t *object = json_object ();
@@ -205,7 +195,7 @@ cli_status_to_json (const ImgStatus *status, ImgLocking locking)
   json_object_set_new (object, "summary", cli_json_text (sentence));
   if (status->error != NULL)
     json_object_set_new (object, "error", cli_json_text (status->error));
-  json_object_set_new (object, "locking", json_string (locking_name (locking)));
+  json_object_set_new (object, "locking", json_string (img_locking_name (status->locking)));
   for (guint i = 0; i < status->notes->len; i++)
     json_array_append_new (notes, cli_json_text (status->notes->pdata[i]));
   json_object_set_new (object, "format", cli_json_text (status->format));

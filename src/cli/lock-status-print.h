@@ -25,4 +25,4 @@ void cli_status_append_text (GString *text, const ImgStatus *status, int use, gb
 
 /* The holders, and the object of one image; new references. */
 json_t *cli_holders_to_json (const GPtrArray *holders);
-json_t *cli_status_to_json (const ImgStatus *status, ImgLocking locking);
+json_t *cli_status_to_json (const ImgStatus *status);

@@ -66,15 +66,21 @@ img_detect_wrapper (const guint8 *head, gsize length)
   return find (wrappers, G_N_ELEMENTS (wrappers), head, length);
 }
 
+const char *
+img_format_intern (const char *name)
+{
+  if (img_format_is_supported (name))
+    return "raw";
+  for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
+    if (strcmp (formats[i].name, name) == 0)
+      return formats[i].name;
+  return NULL;
+}
+
 gboolean
 img_format_is_known (const char *name)
 {
-  if (img_format_is_supported (name))
-    return TRUE;
-  for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
-    if (strcmp (formats[i].name, name) == 0)
-      return TRUE;
-  return FALSE;
+  return img_format_intern (name) != NULL;
 }
 
 gboolean

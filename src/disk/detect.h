@@ -17,4 +17,7 @@ const char *img_detect_wrapper (const guint8 *head, gsize length);
 
 /* Whether @name is a format this program knows by name, and whether it can handle it. */
 gboolean img_format_is_known (const char *name);
+
+/* @name as a constant, if it is known, else NULL. */
+const char *img_format_intern (const char *name);
 gboolean img_format_is_supported (const char *name);

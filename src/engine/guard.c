@@ -19,7 +19,7 @@ struct ImgGuard
 /* An image to be locked, and its place in the order. */
 typedef struct
 {
-  const char *path; /* borrowed */
+  const ImgImageSpec *spec; /* borrowed */
   dev_t dev;
   ino_t ino;
 } Candidate;
@@ -33,20 +33,20 @@ compare_candidates (gconstpointer a, gconstpointer b)
   return (x->ino > y->ino) - (x->ino < y->ino);
 }
 
-/* @paths in the order of locking, each inode once. */
+/* The images in the order of locking, each inode once. */
 static GArray *
-order (char *const *paths, GError **error)
+order (const ImgImageSpec *specs, guint n, GError **error)
 {
   g_autoptr (GArray) candidates = g_array_new (FALSE, FALSE, sizeof (Candidate));
-  for (; *paths != NULL; paths++)
+  for (guint i = 0; i < n; i++)
     {
       struct stat st;
-      if (stat (*paths, &st) < 0)
+      if (stat (specs[i].path, &st) < 0)
         {
-          g_autofree char *safe = img_text_escape (*paths, -1);
+          g_autofree char *safe = img_text_escape (specs[i].path, -1);
           return img_null_throw_errno (error, "cannot open '%s'", safe);
         }
-      Candidate candidate = { .path = *paths, .dev = st.st_dev, .ino = st.st_ino };
+      Candidate candidate = { .spec = &specs[i], .dev = st.st_dev, .ino = st.st_ino };
       g_array_append_val (candidates, candidate);
     }
   g_array_sort (candidates, compare_candidates);
@@ -61,9 +61,9 @@ order (char *const *paths, GError **error)
 }
 
 static gboolean
-is_unlocked (const ImgLock *lock, const ImgGuardParams *params)
+is_unlocked (const ImgLock *lock, ImgLocking locking, const ImgGuardParams *params)
 {
-  return img_lock_kind (lock) == IMG_LOCK_NONE && params->locking != IMG_LOCKING_OFF
+  return img_lock_kind (lock) == IMG_LOCK_NONE && locking != IMG_LOCKING_OFF
          && (params->permissions.uses != 0 || params->permissions.forbids != 0);
 }
 
@@ -78,32 +78,32 @@ throw_unlocked (const char *path, GError **error)
 }
 
 static gboolean
-lock_one (ImgGuard *guard, const char *path, const ImgGuardParams *params, gint64 deadline,
+lock_one (ImgGuard *guard, const ImgImageSpec *spec, const ImgGuardParams *params, gint64 deadline,
           GError **error)
 {
   gint64 left = deadline == G_MAXINT64 ? IMG_WAIT_FOREVER : deadline - g_get_monotonic_time ();
   ImgFileParams file_params = { .is_writable = (params->permissions.uses & IMG_PERM_WRITE) != 0,
-                                .locking = params->locking,
+                                .locking = spec->locking,
                                 .permissions = params->permissions,
                                 .lock_wait = MAX (left, IMG_WAIT_NONE) };
-  ImgFile *file = img_open_file (path, &file_params, error);
+  ImgFile *file = img_open_file (spec->path, &file_params, error);
   if (file == NULL)
     return FALSE;
   g_ptr_array_add (guard->files, file);
   const ImgLock *lock = img_file_lock (file);
-  if (is_unlocked (lock, params))
-    return throw_unlocked (path, error);
+  if (is_unlocked (lock, spec->locking, params))
+    return throw_unlocked (spec->path, error);
   if (img_lock_warning (lock) != NULL)
     g_ptr_array_add (guard->warnings, g_strdup (img_lock_warning (lock)));
   return TRUE;
 }
 
 ImgGuard *
-img_guard_new (char *const *paths, const ImgGuardParams *params, GError **error)
+img_guard_new (const ImgImageSpec *specs, guint n, const ImgGuardParams *params, GError **error)
 {
   gint64 now = g_get_monotonic_time ();
   gint64 deadline = params->lock_wait > G_MAXINT64 - now ? G_MAXINT64 : now + params->lock_wait;
-  g_autoptr (GArray) candidates = order (paths, error);
+  g_autoptr (GArray) candidates = order (specs, n, error);
   g_autoptr (ImgGuard) guard = g_new0 (ImgGuard, 1);
 
   guard->files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
@@ -111,7 +111,7 @@ img_guard_new (char *const *paths, const ImgGuardParams *params, GError **error)
   if (candidates == NULL)
     return NULL;
   for (guint i = 0; i < candidates->len; i++)
-    if (!lock_one (guard, g_array_index (candidates, Candidate, i).path, params, deadline, error))
+    if (!lock_one (guard, g_array_index (candidates, Candidate, i).spec, params, deadline, error))
       return NULL;
   return g_steal_pointer (&guard);
 }

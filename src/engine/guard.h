@@ -6,6 +6,7 @@
  * that it does not have: where nothing can be locked it fails, unless no lock was asked for. */
 #pragma once
 
+#include "engine/image-spec.h"
 #include "engine/open.h"
 
 typedef struct
@@ -17,10 +18,11 @@ typedef struct
 
 typedef struct ImgGuard ImgGuard;
 
-/* Lock the images @paths (NULL-terminated). Errors: those of img_open_file(); IMG_ERROR_NO_LOCKS
- * also where --locking=auto would go on without. */
+/* Lock the @n images of @specs (whose locking counts, not that of @params). Errors: those of
+ * img_open_file(); IMG_ERROR_NO_LOCKS also where --locking=auto would go on without. */
 G_GNUC_WARN_UNUSED_RESULT
-ImgGuard *img_guard_new (char *const *paths, const ImgGuardParams *params, GError **error);
+ImgGuard *img_guard_new (const ImgImageSpec *specs, guint n, const ImgGuardParams *params,
+                         GError **error);
 
 /* Whether all locks are there, from when they were taken until now: IMG_ERROR_LOCK_LOST if one was
  * lost. *@is_certain is FALSE if that cannot be told on some file system. */

@@ -297,6 +297,7 @@ img_status_new (const char *path, const ImgStatusParams *params, GError **error)
   g_autoptr (ImgStatus) status = new_status (path);
   g_auto (Look) look = { .status = status, .params = params, .node = -1, .fd = -1 };
 
+  status->locking = params->locking;
   look.node = img_node_find (path, &look.st, error);
   if (look.node < 0)
     return NULL;

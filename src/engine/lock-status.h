@@ -44,7 +44,8 @@ typedef struct
 
 typedef struct
 {
-  char *path; /* owned; as given */
+  char *path;         /* owned; as given */
+  ImgLocking locking; /* how it was looked at */
   ImgStatusState state;
   char *error;           /* owned; why the state is unknown, or NULL */
   gboolean may_not_read; /* the file could not be opened for reading */

@@ -169,10 +169,15 @@ visit_thread (int tasks, const char *name, gpointer closure)
 {
   Walk *walk = closure;
   g_autofree char *path = g_strconcat (name, "/fd", NULL);
+  gboolean was_forbidden = walk->is_forbidden;
 
   walk->tid = atoi (name);
-  if (walk->tid != walk->pid)
-    visit_descriptors (tasks, path, walk);
+  if (walk->tid == walk->pid)
+    return;
+  walk->is_forbidden = FALSE;
+  visit_descriptors (tasks, path, walk);
+  /* Threads share their descriptors as a rule: one that can be seen makes up for the first. */
+  walk->is_forbidden |= was_forbidden && walk->n_entries == 0;
 }
 
 static void
@@ -187,9 +192,10 @@ visit_process (int proc, const char *name, gpointer closure)
     return;
   walk->is_forbidden = FALSE;
   visit_descriptors (proc, path, walk);
-  if (walk->n_entries == 0 && !walk->is_forbidden)
+  if (walk->n_entries == 0)
     {
-      /* A kernel thread, or a process whose first thread has ended while others go on. */
+      /* A kernel thread, somebody else's process, or one whose first thread has ended while others
+       * go on: that one has no descriptors any more, and belongs to root. */
       g_autofree char *tasks_path = g_strconcat (name, "/task", NULL);
       g_auto (ImgFd) tasks = openat (proc, tasks_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       if (tasks >= 0)

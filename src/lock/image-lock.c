@@ -2,6 +2,7 @@
 #include "lock/image-lock.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "base/text.h"
 #include "lock/locks-line.h"
@@ -48,6 +49,29 @@ typedef struct
   gboolean is_forbidden; /* TRUE: somebody forbids it; FALSE: somebody uses it */
   guint64 byte;          /* whose locking failed, or 0 */
 } Obstacle;
+
+static const char *const locking_names[] = { [IMG_LOCKING_AUTO] = "auto",
+                                             [IMG_LOCKING_ON] = "on",
+                                             [IMG_LOCKING_OFF] = "off",
+                                             [IMG_LOCKING_POSIX] = "posix" };
+
+const char *
+img_locking_name (ImgLocking locking)
+{
+  return locking_names[locking];
+}
+
+gboolean
+img_locking_parse (const char *name, ImgLocking *locking)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (locking_names); i++)
+    if (strcmp (locking_names[i], name) == 0)
+      {
+        *locking = (ImgLocking)i;
+        return TRUE;
+      }
+  return FALSE;
+}
 
 static guint64
 byte_of (guint bit, gboolean forbidden)

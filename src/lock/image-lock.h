@@ -22,6 +22,11 @@ typedef enum
   IMG_LOCKING_POSIX,
 } ImgLocking;
 
+/* "auto" and so on, both ways; FALSE if @name is none of the four. */
+const char *img_locking_name (ImgLocking locking);
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_locking_parse (const char *name, ImgLocking *locking);
+
 /* How long to wait for a lock of others to go away, in microseconds. */
 #define IMG_WAIT_NONE 0
 #define IMG_WAIT_FOREVER G_MAXINT64

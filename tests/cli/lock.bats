@@ -206,7 +206,8 @@ END
   expect_status 126 imgtool lock disk.raw -- .
   expect_status 127 imgtool lock disk.raw -- ./missing
   expect_message "cannot run './missing': No such file or directory"
-  expect_status 127 imgtool lock disk.raw -- no-such-program-anywhere
+  # (a folder of PATH that may not be searched would make it 126, as with env)
+  expect_status 127 env PATH=/usr/bin:/bin "$IMGTOOL" lock disk.raw -- no-such-program-anywhere
 }
 
 # ---- several images, waiting ----------------------------------------------------------------

@@ -17,22 +17,6 @@
 #include "lock/use.h"
 
 static gboolean
-parse_locking (const char *name, ImgLocking *locking)
-{
-  static const char *const names[] = { [IMG_LOCKING_AUTO] = "auto",
-                                       [IMG_LOCKING_ON] = "on",
-                                       [IMG_LOCKING_OFF] = "off",
-                                       [IMG_LOCKING_POSIX] = "posix" };
-  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
-    if (strcmp (names[i], name) == 0)
-      {
-        *locking = (ImgLocking)i;
-        return TRUE;
-      }
-  return FALSE;
-}
-
-static gboolean
 parse_option (const char *option, ImgFileParams *params)
 {
   if (strcmp (option, "--write") == 0 || strcmp (option, "--read") == 0)
@@ -49,7 +33,7 @@ parse_option (const char *option, ImgFileParams *params)
       return TRUE;
     }
   return g_str_has_prefix (option, "--locking=")
-         && parse_locking (option + strlen ("--locking="), &params->locking);
+         && img_locking_parse (option + strlen ("--locking="), &params->locking);
 }
 
 /* Until stdin ends, or for @milliseconds if that is not negative. */

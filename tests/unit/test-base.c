@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/keyval.h"
 #include "base/size.h"
 #include "base/text.h"
 
@@ -124,6 +125,42 @@ START_TEST (a_full_disk_is_an_error)
 }
 END_TEST
 
+static char *
+pairs_text (const char *list)
+{
+  g_autoptr (GArray) pairs = img_keyval_parse (list, NULL);
+  GString *text = g_string_new (NULL);
+  for (guint i = 0; pairs != NULL && i < pairs->len; i++)
+    {
+      const ImgKeyValue *pair = &g_array_index (pairs, ImgKeyValue, i);
+      g_string_append_printf (text, "[%s|%s]", pair->key, pair->value);
+    }
+  return g_string_free (text, pairs == NULL);
+}
+
+START_TEST (key_value_lists_are_qemus)
+{
+  static const struct
+  {
+    const char *list, *pairs;
+  } rows[] = { { "a=1", "[a|1]" },
+               { "driver=raw,file.filename=a,,b=c.raw", "[driver|raw][file.filename|a,b=c.raw]" },
+               { "a=,b=2", "[a|][b|2]" },
+               { "a=1,", "[a|1]" },
+               { "a=,,", "[a|,]" },
+               { "", NULL },
+               { "a", NULL },
+               { "=1", NULL },
+               { "a=1,,,b", NULL },
+               { ",a=1", NULL } };
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      g_autofree char *text = pairs_text (rows[i].list);
+      ck_assert_msg (g_strcmp0 (text, rows[i].pairs) == 0, "'%s' gave '%s'", rows[i].list, text);
+    }
+}
+END_TEST
+
 int
 main (void)
 {
@@ -136,6 +173,7 @@ main (void)
   tcase_add_test (text, json_text_is_always_utf8);
   tcase_add_test (size, sizes_read_as_in_qemu_img);
   tcase_add_test (size, sizes_round_up);
+  tcase_add_test (text, key_value_lists_are_qemus);
   tcase_add_test (fd, throwing_keeps_errno);
   tcase_add_test (fd, reads_end_with_the_file);
   tcase_add_test (fd, a_full_disk_is_an_error);

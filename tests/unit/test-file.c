@@ -146,6 +146,22 @@ START_TEST (no_image_is_refused_without_opening_it)
 }
 END_TEST
 
+/* What is shared is proven by what it holds now, not by what it held when it was opened. */
+START_TEST (a_lock_that_grew_is_verified_as_a_whole)
+{
+  ImgFileParams nothing = { .locking = IMG_LOCKING_POSIX };
+  ImgFileParams reading = params_for (IMG_USE_READ, IMG_LOCKING_POSIX);
+  ImgLockState state;
+  g_autoptr (ImgFile) a = img_file_open (path, &nothing, NULL);
+  g_autoptr (ImgFile) b = img_file_open (path, &reading, NULL);
+  ck_assert (a != NULL && b != NULL);
+  ck_assert (img_file_verify_lock (a, &state, NULL));
+  ck_assert_int_eq (state, IMG_LOCK_HELD);
+  close (open (path, O_RDONLY | O_CLOEXEC));
+  ck_assert (!img_file_verify_lock (a, NULL, NULL));
+}
+END_TEST
+
 START_TEST (lost_locks_are_an_error)
 {
   ImgFileParams params = params_for (IMG_USE_WRITE, IMG_LOCKING_POSIX);
@@ -172,6 +188,7 @@ main (void)
   tcase_add_test (core, reads_are_whole_or_fail);
   tcase_add_test (core, no_image_is_refused_without_opening_it);
   tcase_add_test (core, lost_locks_are_an_error);
+  tcase_add_test (core, a_lock_that_grew_is_verified_as_a_whole);
   suite_add_tcase (suite, core);
   return unit_run (suite);
 }
