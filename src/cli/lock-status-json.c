@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/lock-status-print.h"
+#include "engine/queue.h"
 
 static json_t *
 permission_names (guint perms)
@@ -183,6 +184,36 @@ filesystem_to_json (const ImgFilesystem *fs)
   return object;
 }
 
+/* Those of the queue that wait, or those that have a lease. */
+static json_t *
+queue_to_json (const GPtrArray *queue, gboolean leases)
+{
+  json_t *array = json_array ();
+  for (guint i = 0; i < queue->len; i++)
+    {
+      const ImgQueued *queued = queue->pdata[i];
+      json_t *object;
+      if (queued->is_lease != leases)
+        continue;
+      object = json_object ();
+      json_object_set_new (object, "type", json_string (queued->range.is_write ? "write" : "read"));
+      if (!leases)
+        {
+          json_object_set_new (object, "lock", cli_json_text (cli_held_name (queued->held)));
+          json_object_set_new (object, "start", json_integer ((json_int_t)queued->range.start));
+          json_object_set_new (object, "end",
+                               queued->range.end == IMG_RANGE_TO_EOF
+                                   ? json_null ()
+                                   : json_integer ((json_int_t)queued->range.end));
+        }
+      json_object_set_new (object, "process",
+                           queued->process == NULL ? json_null ()
+                                                   : process_to_json (queued->process));
+      json_array_append_new (array, object);
+    }
+  return array;
+}
+
 json_t *
 cli_status_to_json (const ImgStatus *status)
 {
@@ -203,6 +234,8 @@ cli_status_to_json (const ImgStatus *status)
   json_object_set_new (object, "probes", probes_to_json (status->probe));
   json_object_set_new (object, "permissions", permissions_to_json (status->probe));
   json_object_set_new (object, "holders", cli_holders_to_json (status->holders));
+  json_object_set_new (object, "waiting", queue_to_json (status->queue, FALSE));
+  json_object_set_new (object, "leases", queue_to_json (status->queue, TRUE));
   json_object_set_new (object, "uses", verdicts_to_json (status));
   json_object_set_new (object, "openers_scanned", json_boolean (status->openers_scanned));
   json_object_set_new (object, "openers_complete", json_boolean (status->openers_complete));

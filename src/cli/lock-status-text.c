@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "cli/lock-status-print.h"
 #include "cli/terminal.h"
+#include "engine/queue.h"
 
 const char *
 cli_state_name (ImgStatusState state)
@@ -226,6 +227,34 @@ append_holder (GString *text, const ImgHolder *holder)
   cli_table_finish (table, text);
 }
 
+/* "waiting: flock (pid 17) waits for an exclusive flock()"; "lease: smbd (pid 18), for reading". */
+static void
+append_queued (GString *text, const ImgQueued *queued)
+{
+  const ImgProcess *process = queued->process;
+  g_autofree char *command
+      = img_text_escape (process == NULL || process->command == NULL ? "?" : process->command, -1);
+  g_autofree char *who = process == NULL
+                             ? g_strdup ("somebody")
+                             : g_strdup_printf ("%s (pid %d)", command, (int)process->pid);
+  const char *type = queued->range.is_write ? "exclusive" : "shared";
+
+  if (queued->is_lease)
+    g_string_append_printf (text, "lease: %s, for %s\n", who,
+                            queued->range.is_write ? "writing" : "reading");
+  else if (queued->held == IMG_HELD_FLOCK)
+    g_string_append_printf (text, "waiting: %s, for a lock by flock(), %s\n", who, type);
+  else if (queued->range.end == IMG_RANGE_TO_EOF)
+    g_string_append_printf (
+        text, "waiting: %s, for a lock (%s, %s) from byte %" G_GUINT64_FORMAT " to the end\n", who,
+        cli_held_name (queued->held), type, queued->range.start);
+  else
+    g_string_append_printf (
+        text,
+        "waiting: %s, for a lock (%s, %s) on bytes %" G_GUINT64_FORMAT "-%" G_GUINT64_FORMAT "\n",
+        who, cli_held_name (queued->held), type, queued->range.start, queued->range.end);
+}
+
 static CliTone
 tone_of (ImgVerdictKind kind)
 {
@@ -295,6 +324,10 @@ cli_status_append_text (GString *text, const ImgStatus *status, int use, gboolea
     }
   for (guint i = 0; i < status->holders->len; i++)
     append_holder (text, status->holders->pdata[i]);
+  if (status->queue->len > 0)
+    g_string_append_c (text, '\n');
+  for (guint i = 0; i < status->queue->len; i++)
+    append_queued (text, status->queue->pdata[i]);
   if (use < 0 && (verbose || !all_are_possible (status)))
     append_verdicts (text, status, with_color);
   if (status->notes->len > 0 && (status->holders->len > 0 || verbose))

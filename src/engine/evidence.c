@@ -350,7 +350,7 @@ unexplained (Inquiry *inquiry, const GArray *lines)
   for (guint i = 0; i < lines->len; i++)
     {
       const ImgLocksLine *line = &g_array_index (lines, ImgLocksLine, i);
-      if (line->kind != IMG_LOCKS_LINE_OTHER && !explain_line (inquiry, line))
+      if (line->kind < IMG_LOCKS_LINE_LEASE && !explain_line (inquiry, line))
         g_array_append_val (rest, *line);
     }
   return rest;

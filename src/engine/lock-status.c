@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "disk/detect.h"
 #include "engine/evidence.h"
+#include "engine/queue.h"
 #include "engine/verdict.h"
 #include "file/inode-registry.h"
 #include "file/node.h"
@@ -264,7 +265,9 @@ look_once (Look *look)
   if (can_probe)
     status->probe = img_probe_new (look->fd, with_ofd);
   gather (look);
+  g_clear_pointer (&status->queue, g_ptr_array_unref);
   status->holders = img_evidence_holders (&look->evidence, status->notes);
+  status->queue = img_queue_read (&look->evidence);
   if (!can_probe)
     return TRUE;
   g_autoptr (ImgProbe) again = img_probe_new (look->fd, with_ofd);
@@ -277,6 +280,7 @@ new_status (const char *path)
   ImgStatus *status = g_new0 (ImgStatus, 1);
   status->path = g_strdup (path);
   status->holders = g_ptr_array_new_with_free_func ((GDestroyNotify)img_holder_free);
+  status->queue = g_ptr_array_new ();
   status->notes = g_ptr_array_new_with_free_func (g_free);
   return status;
 }
@@ -334,6 +338,7 @@ img_status_free (ImgStatus *status)
   img_filesystem_clear (&status->filesystem);
   g_clear_pointer (&status->probe, img_probe_free);
   g_clear_pointer (&status->holders, g_ptr_array_unref);
+  g_clear_pointer (&status->queue, g_ptr_array_unref);
   for (guint use = 0; use < IMG_N_USES; use++)
     {
       g_clear_pointer (&status->verdicts[use].by, g_ptr_array_unref);

@@ -54,6 +54,7 @@ typedef struct
   ImgFilesystem filesystem;
   ImgProbe *probe;    /* owned; NULL if none was made */
   GPtrArray *holders; /* owned ImgHolder; locks, openers for writing, for reading, the kernel */
+  GPtrArray *queue;   /* owned ImgQueued: who waits for a lock, who has a lease */
   ImgVerdict verdicts[IMG_N_USES];
   gboolean openers_scanned, openers_complete, no_writers_proven, has_changed;
   guint n_uninspected; /* processes that may not be looked into */

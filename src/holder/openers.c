@@ -45,7 +45,7 @@ parse_fdinfo (const char *text, ImgOpener *opener)
       ImgLocksLine line;
       next += strlen ("\nlock:");
       if (opener->locks->len < MAX_LINES && img_locks_line_parse (next, &line) && !line.is_waiting
-          && line.kind != IMG_LOCKS_LINE_OTHER)
+          && line.kind < IMG_LOCKS_LINE_LEASE)
         g_array_append_val (opener->locks, line);
     }
 }

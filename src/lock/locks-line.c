@@ -39,6 +39,8 @@ kind_of (const char *word, gsize length)
     return IMG_LOCKS_LINE_OFD;
   if (word_is (word, length, "FLOCK"))
     return IMG_LOCKS_LINE_FLOCK;
+  if (word_is (word, length, "LEASE") || word_is (word, length, "DELEG"))
+    return IMG_LOCKS_LINE_LEASE;
   return IMG_LOCKS_LINE_OTHER;
 }
 

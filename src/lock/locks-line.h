@@ -16,7 +16,8 @@ typedef enum
   IMG_LOCKS_LINE_POSIX,
   IMG_LOCKS_LINE_OFD,
   IMG_LOCKS_LINE_FLOCK,
-  IMG_LOCKS_LINE_OTHER, /* leases, delegations and what is to come */
+  IMG_LOCKS_LINE_LEASE, /* or a delegation, which is nfsd's lease */
+  IMG_LOCKS_LINE_OTHER, /* what is to come */
 } ImgLocksLineKind;
 
 typedef struct

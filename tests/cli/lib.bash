@@ -79,6 +79,7 @@ has() {
     root) ((EUID == 0)) ;;
     fuse) [[ -w /dev/fuse ]] && command -v bindfs >/dev/null ;;
     fuse-server) [[ -w /dev/fuse && -x $LAB/lockfs ]] ;;
+    glusterfs) [[ -w /dev/fuse ]] && command -v glusterfsd >/dev/null && command -v setfattr >/dev/null ;;
     loop) losetup --find >/dev/null 2>&1 ;;
     mount-namespace) unshare --mount true 2>/dev/null ;;
     pid-namespace) unshare --pid --fork --mount-proc true 2>/dev/null ;;

@@ -135,6 +135,22 @@ hold_lease() {
   hold_lease leased '<' F_RDLCK
   json_status 0 disk.raw
   expect_holder leased '{kind: "opener", mode: "read-only"}'
+  expect 'image.leases | length == 1 and .[0].type == "read" and .[0].process.pid == $pids.leased'
+  run -0 imgtool lock-status disk.raw
+  [[ $output == *"lease: perl (pid ${PID[leased]}), for reading"* ]]
+}
+
+@test "who waits for a lock is told, and does not count as a holder" {
+  make_raw disk.raw
+  hold_locks holder --flock disk.raw
+  start waiter flock disk.raw true
+  wait_for 5 grep -q -- "-> FLOCK .* ${PID[waiter]} " /proc/locks
+  json_status 1 disk.raw
+  expect 'image.waiting | length == 1' \
+    'image.waiting[0] | .lock == "flock" and .process.pid == $pids.waiter and .type == "write"' \
+    'any(of("waiter")[]; .kind == "lock") | not'
+  run -1 imgtool lock-status disk.raw
+  [[ $output == *"waiting: flock (pid ${PID[waiter]}), for a lock by flock(), exclusive"* ]]
 }
 
 @test "escape sequences in a file system's type do not reach the terminal" {

@@ -148,7 +148,7 @@ on_terminal() {
   json_status 1 disk.raw
   expect 'keys_unsorted == ["schema", "images"]'
   expect 'image | keys_unsorted == ["filename", "status", "summary", "locking", "format",
-    "filesystem", "probes", "permissions", "holders", "uses", "openers_scanned",
+    "filesystem", "probes", "permissions", "holders", "waiting", "leases", "uses", "openers_scanned",
     "openers_complete", "uninspected_processes", "no_writers_proven", "changed", "notes"]'
   expect 'image.filesystem | keys_unsorted == ["type", "kind", "mount_options"]'
   expect 'image.permissions[0] | keys_unsorted == ["name", "used", "forbidden"]'

@@ -284,7 +284,7 @@ START_TEST (lock_lines_are_parsed)
   ck_assert_uint_eq (line.ino, G_MAXUINT64);
   ck_assert_uint_eq (line.range.end, IMG_RANGE_TO_EOF);
   ck_assert (img_locks_line_parse ("2: LEASE  ACTIVE    READ 12 fe:00:1 0 EOF", &line));
-  ck_assert_int_eq (line.kind, IMG_LOCKS_LINE_OTHER);
+  ck_assert_int_eq (line.kind, IMG_LOCKS_LINE_LEASE);
 }
 END_TEST
 
