@@ -4,27 +4,11 @@
 #include "cli/info-print.h"
 #include "cli/output.h"
 
-typedef struct
-{
-  CliCommon common;
-  gboolean force_share;
-  gint64 lock_wait;
-} Params;
+typedef CliReadParams Params;
 
 static const CliOption options[] = {
-  CLI_ROW_FORMAT (Params, common),
-  CLI_ROW_IMAGE_OPTS (Params, common),
-  CLI_ROW_OUTPUT (Params, common),
-  { 'U', "force-share", CLI_NO_VALUE, NULL,
-    "do not mind others who write; what is read may be inconsistent", cli_set_flag,
-    offsetof (Params, force_share), NULL },
-  CLI_ROW_LOCKING (Params, common),
-  { 0, "lock-wait", CLI_OPTIONAL_VALUE, "SECONDS",
-    "wait for others to release the image, for ever or for SECONDS", cli_set_wait,
-    offsetof (Params, lock_wait), NULL },
-  CLI_ROW_QUIET (Params, common, "do not print warnings"),
-  CLI_ROW_VERBOSE (Params, common),
-  CLI_ROW_HELP (Params, common),
+  CLI_READ_ROWS ("do not mind others who write; what is read may be inconsistent",
+                 "do not print warnings"),
   { 0 },
 };
 
@@ -32,10 +16,7 @@ static const CliOption options[] = {
 static int
 show (const ImgImageSpec *spec, const Params *params, GString *output, json_t *images)
 {
-  ImgOpenParams open_params = { .locking = spec->locking,
-                                .force_share = params->force_share,
-                                .lock_wait = params->lock_wait,
-                                .format = spec->format };
+  ImgOpenParams open_params = cli_open_params (params, spec);
   ImgStatusParams status_params = { .locking = open_params.locking, .format = "raw" };
   g_autoptr (GError) error = NULL;
   g_autoptr (ImgStatus) in_use = NULL;

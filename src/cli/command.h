@@ -105,3 +105,36 @@ gboolean cli_set_format (const CliOption *, const char *value, gpointer field, G
         "an image is named as for QEMU: driver=...,file.filename=...,file.locking=...", \
         cli_set_flag, offsetof (T, c.image_opts), NULL                                  \
   }
+
+/* What the commands share that open images for reading only. */
+typedef struct
+{
+  CliCommon common;
+  gboolean force_share;
+  gint64 lock_wait;
+} CliReadParams;
+
+ImgOpenParams cli_open_params (const CliReadParams *params, const ImgImageSpec *spec);
+
+#define CLI_READ_ROWS(about_sharing, about_quiet)                                                  \
+  CLI_ROW_FORMAT (CliReadParams, common), CLI_ROW_IMAGE_OPTS (CliReadParams, common),              \
+      CLI_ROW_OUTPUT (CliReadParams, common),                                                      \
+      { 'U',                                                                                       \
+        "force-share",                                                                             \
+        CLI_NO_VALUE,                                                                              \
+        NULL,                                                                                      \
+        about_sharing,                                                                             \
+        cli_set_flag,                                                                              \
+        offsetof (CliReadParams, force_share),                                                     \
+        NULL },                                                                                    \
+      CLI_ROW_LOCKING (CliReadParams, common),                                                     \
+      { 0,                                                                                         \
+        "lock-wait",                                                                               \
+        CLI_OPTIONAL_VALUE,                                                                        \
+        "SECONDS",                                                                                 \
+        "wait for others to release the image, for ever or for SECONDS",                           \
+        cli_set_wait,                                                                              \
+        offsetof (CliReadParams, lock_wait),                                                       \
+        NULL },                                                                                    \
+      CLI_ROW_QUIET (CliReadParams, common, about_quiet), CLI_ROW_VERBOSE (CliReadParams, common), \
+      CLI_ROW_HELP (CliReadParams, common)

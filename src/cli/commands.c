@@ -48,6 +48,16 @@ cli_image_spec (const CliCommon *common, const char *operand, ImgImageSpec *spec
   return img_image_spec_parse (operand, spec, error);
 }
 
+ImgOpenParams
+cli_open_params (const CliReadParams *params, const ImgImageSpec *spec)
+{
+  ImgOpenParams open_params = { .locking = spec->locking,
+                                .force_share = params->force_share,
+                                .lock_wait = params->lock_wait,
+                                .format = spec->format };
+  return open_params;
+}
+
 const CliCommand *
 cli_command_find (const char *name)
 {

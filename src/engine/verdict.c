@@ -77,7 +77,8 @@ judge (ImgStatus *status, ImgUse use)
   gboolean takes_nothing = set.uses == 0 && set.forbids == 0 && status->format != NULL
                            && img_fs_is_this_host_only (status->filesystem.kind);
 
-  verdict->kind = was_answered || takes_nothing || status->state == IMG_STATUS_FREE
+  verdict->kind = takes_nothing || status->state == IMG_STATUS_FREE
+                          || (was_answered && status->state != IMG_STATUS_UNKNOWN)
                       ? IMG_VERDICT_POSSIBLE
                       : IMG_VERDICT_UNKNOWN;
   verdict->by = g_ptr_array_new ();
