@@ -126,7 +126,7 @@ for ((i = 0; i < 20; i++)); do sleep 0.1; done
 exit 6
 END
   chmod 755 program
-  start terminal env --default-signal script --quiet --return --command "'$IMGTOOL' lock disk.raw -- ./program" typescript
+  start terminal env --default-signal script --quiet --return --command "exec '$IMGTOOL' lock disk.raw -- ./program" typescript
   wait_for 20 test -e ready
   sleep 0.2
   printf '\003' >"$HOLD/terminal.in"

@@ -201,6 +201,15 @@ serve_disk() {
   kill -CONT "${PID[server]}"
 }
 
+@test "nor does an unrelated process that has a file of the stopped server open" {
+  serve_disk right
+  hold_open unrelated read-write a/disk.raw
+  make_raw other.raw
+  kill -STOP "${PID[server]}"
+  run -0 timeout 10 "$IMGTOOL" lock-status other.raw
+  kill -CONT "${PID[server]}"
+}
+
 @test "a stopped server: SIGTERM still ends a look at its file" {
   serve_disk right
   kill -STOP "${PID[server]}"
