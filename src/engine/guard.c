@@ -68,6 +68,17 @@ is_unlocked (const ImgLock *lock, ImgLocking locking, const ImgGuardParams *para
 }
 
 static gboolean
+throw_unchecked (const char *path, GError **error)
+{
+  g_autofree char *safe = img_text_escape (path, -1);
+  return img_throw (
+      error, IMG_ERROR_NO_LOCKS,
+      "'%s': its file server does not show the locks of others, so a lock for reading "
+      "protects nothing: --write can be made sure of, --locking=off goes without",
+      safe);
+}
+
+static gboolean
 throw_unlocked (const char *path, GError **error)
 {
   g_autofree char *safe = img_text_escape (path, -1);
@@ -93,6 +104,8 @@ lock_one (ImgGuard *guard, const ImgImageSpec *spec, const ImgGuardParams *param
   const ImgLock *lock = img_file_lock (file);
   if (is_unlocked (lock, spec->locking, params))
     return throw_unlocked (spec->path, error);
+  if (img_lock_is_unchecked (lock))
+    return throw_unchecked (spec->path, error);
   if (img_lock_warning (lock) != NULL)
     g_ptr_array_add (guard->warnings, g_strdup (img_lock_warning (lock)));
   return TRUE;

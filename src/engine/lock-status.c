@@ -16,6 +16,7 @@
 #include "engine/verdict.h"
 #include "file/inode-registry.h"
 #include "file/node.h"
+#include "lock/remote.h"
 
 /* How often to look again when the locks changed meanwhile. */
 #define MAX_LOOKS 3
@@ -204,16 +205,6 @@ has_doubtful_lines (const Look *look)
          && look->evidence.lines->len > 0;
 }
 
-/* Where an answer that nobody holds a lock proves nothing. */
-static gboolean
-is_nfs3 (const ImgFilesystem *fs)
-{
-  g_auto (GStrv) options = fs->options == NULL ? NULL : g_strsplit (fs->options, ",", -1);
-  return options != NULL && g_strcmp0 (fs->type, "nfs") == 0
-         && g_strv_contains ((const char *const *)options, "vers=3")
-         && !g_strv_contains ((const char *const *)options, "nolock");
-}
-
 static void
 decide_state (Look *look)
 {
@@ -239,7 +230,7 @@ decide_state (Look *look)
     }
   else if (status->may_not_read)
     status->error = g_strdup ("no permission to read it, so nobody can be asked about its locks");
-  else if (is_nfs3 (&status->filesystem))
+  else if (look->fd >= 0 && img_remote_kind (look->fd) == IMG_REMOTE_NFS3)
     status->error
         = g_strdup ("Linux NFSv3 servers since late 2025 call bytes free that other hosts "
                     "have read-locked, as QEMU does");

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "holder/mounts.h"
+#include "base/mounts.h"
 
 static const char *const local_types[] = {
   "ext2",     "ext3",  "ext4",   "xfs",   "btrfs",    "tmpfs",     "ramfs",    "f2fs", "bcachefs",

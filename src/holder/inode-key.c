@@ -8,7 +8,7 @@
 #include <sys/vfs.h>
 
 #include "base/fd.h"
-#include "holder/mounts.h"
+#include "base/mounts.h"
 
 /* The types whose st_dev is the superblock's device, which /proc/locks shows, and the others. */
 static const struct

@@ -10,7 +10,7 @@
 
 #include "base/fd.h"
 #include "holder/filesystem.h"
-#include "holder/mounts.h"
+#include "base/mounts.h"
 
 static void
 user_free (gpointer data)

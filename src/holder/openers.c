@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "holder/mounts.h"
+#include "base/mounts.h"
 
 /* The first namespaces (Linux include/linux/proc_ns.h). */
 #define INITIAL_PID_NAMESPACE "pid:[4026531836]"

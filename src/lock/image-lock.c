@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "lock/locks-line.h"
+#include "lock/other-eyes.h"
 #include "lock/remote.h"
 #include "lock/unlock-on-signal.h"
 
@@ -24,11 +25,18 @@ struct ImgLock
   ImgPermSet
       foreign; /* of held: locks that somebody else put on the description, not ours to unlock */
   ImgPermSet held;
-  char *warning;       /* owned */
-  char *remark;        /* owned */
-  gboolean is_remote;  /* kept by a server: signals must unlock */
-  gboolean is_guarded; /* they do */
-  ImgLock *next;       /* borrowed; in all_locks */
+  char *warning;    /* owned */
+  char *remark;     /* owned */
+  ImgRemote remote; /* who keeps the locks */
+  enum
+  {
+    EYES_UNKNOWN,
+    EYES_GOOD,
+    EYES_BLIND,
+  } eyes;                /* whether asking the server is of any use */
+  gboolean is_unchecked; /* nobody could tell whether others have locks */
+  gboolean is_guarded;   /* they do */
+  ImgLock *next;         /* borrowed; in all_locks */
 };
 
 /* Those that hold something, for img_lock_unlock_all(). Changed only by the main thread, and so
@@ -48,6 +56,7 @@ typedef struct
   guint bit;             /* whose check failed */
   gboolean is_forbidden; /* TRUE: somebody forbids it; FALSE: somebody uses it */
   guint64 byte;          /* whose locking failed, or 0 */
+  gboolean is_final;     /* not to be tried again */
 } Obstacle;
 
 static const char *const locking_names[] = { [IMG_LOCKING_AUTO] = "auto",
@@ -151,6 +160,58 @@ check (ImgLock *lock, ImgPermSet set)
   return obstacle;
 }
 
+/* Whether asking this file server about locks is useless, since it does not show others even what
+ * was locked just now. */
+static gboolean
+is_blind (ImgLock *lock, ImgPermSet applied)
+{
+  if (lock->eyes == EYES_UNKNOWN)
+    lock->eyes = lock->remote == IMG_REMOTE_NFS3
+                         || (lock->remote == IMG_REMOTE_FUSE
+                             && img_lock_seen_by_others (lock->fd, applied) == IMG_LOCK_LOST)
+                     ? EYES_BLIND
+                     : EYES_GOOD;
+  return lock->eyes == EYES_BLIND;
+}
+
+/* The check where asking is useless: an exclusive lock on a byte is granted only if nobody else has
+ * a lock there. It is given back at once, and never tried while waiting, since for that instant it
+ * is in everybody's way. On a descriptor that cannot write it cannot be had: then nobody can tell.
+ */
+static Obstacle
+check_by_locking (ImgLock *lock, ImgPermSet set)
+{
+  Obstacle obstacle = { .what = OBSTACLE_NONE };
+
+  for (guint pass = 0; pass < 2; pass++)
+    for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+      {
+        gboolean asks_forbidden = pass == 0;
+        guint64 byte = byte_of (bit, asks_forbidden);
+        guint own = asks_forbidden ? set.forbids : set.uses;
+        if (!((asks_forbidden ? set.uses : set.forbids) & (1u << bit)))
+          continue;
+        int result = img_lock_byte_exclusively (lock->fd, lock->kind, byte);
+        if (result == 0)
+          result = own & (1u << bit) ? img_lock_byte (lock->fd, lock->kind, byte)
+                                     : img_unlock_byte (lock->fd, lock->kind, byte);
+        if (result == EBADF)
+          {
+            lock->is_unchecked = TRUE;
+            return obstacle;
+          }
+        if (result == 0)
+          continue;
+        obstacle.what = is_conflict (result) ? OBSTACLE_HOLDER : OBSTACLE_ERRNO;
+        obstacle.error_number = result;
+        obstacle.bit = bit;
+        obstacle.is_forbidden = asks_forbidden;
+        obstacle.is_final = TRUE;
+        return obstacle;
+      }
+  return obstacle;
+}
+
 static ImgPermSet
 set_minus (ImgPermSet a, ImgPermSet b)
 {
@@ -167,6 +228,8 @@ attempt (ImgLock *lock, ImgPermSet set)
   if (obstacle.what != OBSTACLE_NONE)
     return obstacle;
   obstacle = check (lock, set);
+  if (obstacle.what == OBSTACLE_NONE && lock->remote != IMG_REMOTE_NOT && is_blind (lock, added))
+    obstacle = check_by_locking (lock, set);
   if (obstacle.what != OBSTACLE_NONE)
     {
       unlock_set (lock, added);
@@ -174,7 +237,7 @@ attempt (ImgLock *lock, ImgPermSet set)
     }
   lock->held.uses |= set.uses;
   lock->held.forbids |= set.forbids;
-  if (lock->is_remote && !lock->is_guarded)
+  if (lock->remote != IMG_REMOTE_NOT && !lock->is_guarded)
     {
       lock->is_guarded = TRUE;
       img_unlock_on_signal_begin ();
@@ -188,12 +251,12 @@ static Obstacle
 attempt_for (ImgLock *lock, ImgPermSet set, gint64 wait)
 {
   gint64 now = g_get_monotonic_time ();
-  if (lock->is_remote)
+  if (lock->remote != IMG_REMOTE_NOT)
     wait = MAX (wait, RELEASE_GRACE);
   gint64 deadline = wait > G_MAXINT64 - now ? G_MAXINT64 : now + wait;
   Obstacle obstacle = attempt (lock, set);
 
-  for (guint tries = 1; obstacle.what == OBSTACLE_HOLDER; tries++)
+  for (guint tries = 1; obstacle.what == OBSTACLE_HOLDER && !obstacle.is_final; tries++)
     {
       if (tries >= RACE_TRIES && g_get_monotonic_time () >= deadline)
         break;
@@ -318,6 +381,19 @@ take (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
   return take_ofd (lock, set, wait, error);
 }
 
+/* The user must know what could not be made sure of. */
+static gboolean
+take_and_warn (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
+{
+  if (!take (lock, set, wait, error))
+    return FALSE;
+  if (lock->is_unchecked && lock->warning == NULL)
+    lock->warning = g_strdup_printf ("'%s': this file server does not show the locks of others: "
+                                     "whether somebody writes to it cannot be told",
+                                     lock->image);
+  return TRUE;
+}
+
 static ImgLock *
 new_lock (int fd, const char *image, ImgLocking locking)
 {
@@ -326,7 +402,7 @@ new_lock (int fd, const char *image, ImgLocking locking)
   lock->fd = fd;
   lock->image = img_text_escape (image, -1);
   lock->locking = locking;
-  lock->is_remote = img_remote_kind (fd) != IMG_REMOTE_NOT;
+  lock->remote = img_remote_kind (fd);
   all_locks = lock;
   return lock;
 }
@@ -336,7 +412,7 @@ img_lock_take (int fd, const char *image, ImgLocking locking, ImgPermSet set, gi
                GError **error)
 {
   g_autoptr (ImgLock) lock = new_lock (fd, image, locking);
-  return take (lock, set, wait, error) ? g_steal_pointer (&lock) : NULL;
+  return take_and_warn (lock, set, wait, error) ? g_steal_pointer (&lock) : NULL;
 }
 
 ImgLock *
@@ -441,4 +517,10 @@ const char *
 img_lock_remark (const ImgLock *lock)
 {
   return lock->remark;
+}
+
+gboolean
+img_lock_is_unchecked (const ImgLock *lock)
+{
+  return lock->is_unchecked;
 }

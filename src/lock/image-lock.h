@@ -70,6 +70,10 @@ void img_lock_unlock_all (void);
 /* IMG_LOCK_NONE if nothing had to be, or could be, locked. */
 ImgLockKind img_lock_kind (const ImgLock *lock);
 
+/* Whether the lock was taken without knowing if others have locks: the file server does not show
+ * them and the descriptor cannot write. There is a warning then. */
+gboolean img_lock_is_unchecked (const ImgLock *lock);
+
 /* What is held now. */
 ImgPermSet img_lock_held (const ImgLock *lock);
 

@@ -56,6 +56,12 @@ img_lock_byte (int fd, ImgLockKind kind, guint64 byte)
 }
 
 int
+img_lock_byte_exclusively (int fd, ImgLockKind kind, guint64 byte)
+{
+  return set_byte (fd, kind, F_WRLCK, byte);
+}
+
+int
 img_unlock_byte (int fd, ImgLockKind kind, guint64 byte)
 {
   return set_byte (fd, kind, F_UNLCK, byte);

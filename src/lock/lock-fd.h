@@ -32,10 +32,11 @@ typedef struct
  * it says that locks are short, not that the command is unknown. */
 gboolean img_lock_kernel_has_ofd (void);
 
-/* Put a read lock on one byte, or take it off; never waits. Returns 0 or an errno value; EAGAIN
- * and EACCES (SMB) mean that somebody has a write lock there. */
+/* Put a read or an exclusive lock on one byte, or take it off; never waits. Returns 0 or an errno
+ * value; EAGAIN and EACCES (SMB) mean that somebody has a write lock there. */
 G_GNUC_WARN_UNUSED_RESULT
 int img_lock_byte (int fd, ImgLockKind kind, guint64 byte);
+int img_lock_byte_exclusively (int fd, ImgLockKind kind, guint64 byte);
 int img_unlock_byte (int fd, ImgLockKind kind, guint64 byte);
 
 /* Ask for one lock of somebody else within @start..@end (inclusive). Sets *@is_locked, and *@found

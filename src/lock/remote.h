@@ -10,6 +10,8 @@ typedef enum
   IMG_REMOTE_NOT,
   IMG_REMOTE_FUSE,
   IMG_REMOTE_NFS,
+  IMG_REMOTE_NFS3, /* whose servers, Linux since late 2025, call bytes free that others have
+                      read-locked */
   IMG_REMOTE_OTHER,
 } ImgRemote;
 

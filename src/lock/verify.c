@@ -3,11 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "lock/locks-line.h"
@@ -36,62 +33,6 @@ is_listed (const ImgLockProof *proof, gboolean *could_read)
   return (held.uses & ~shown.uses) == 0 && (held.forbids & ~shown.forbids) == 0;
 }
 
-/* In the helper process: is @byte locked by @owner, by somebody, or by nobody? */
-static ImgLockState
-state_of_byte (int fd, guint64 byte, pid_t owner)
-{
-  ImgLockRange found;
-  gboolean is_locked = FALSE;
-  if (img_lock_query (fd, IMG_LOCK_POSIX, byte, byte, &is_locked, &found) != 0)
-    return IMG_LOCK_UNVERIFIED;
-  if (!is_locked)
-    return IMG_LOCK_LOST;
-  return found.pid == owner ? IMG_LOCK_HELD : IMG_LOCK_UNVERIFIED;
-}
-
-/* What the helper process does; nothing but system calls on the stack. */
-static ImgLockState
-look_as_another_process (int fd, ImgPermSet set, pid_t owner)
-{
-  ImgLockState worst = IMG_LOCK_HELD;
-  for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
-    {
-      ImgLockState state = IMG_LOCK_HELD;
-      if (set.uses & (1u << bit))
-        state = MAX (state, state_of_byte (fd, IMG_PERM_USED_BASE + bit, owner));
-      if (set.forbids & (1u << bit))
-        state = MAX (state, state_of_byte (fd, IMG_PERM_FORBIDDEN_BASE + bit, owner));
-      worst = MAX (worst, state);
-    }
-  return worst;
-}
-
-static ImgLockState
-ask_helper (const ImgLockProof *proof)
-{
-  pid_t owner = getpid ();
-  sigset_t all, before;
-  int status;
-
-  /* A signal handler that ran in the helper would unlock the description that both share. */
-  sigfillset (&all);
-  sigprocmask (SIG_SETMASK, &all, &before);
-  pid_t helper = fork ();
-  if (helper != 0)
-    sigprocmask (SIG_SETMASK, &before, NULL);
-  if (helper < 0)
-    return IMG_LOCK_UNVERIFIED;
-  if (helper == 0)
-    _exit ((int)look_as_another_process (img_lock_fd (proof->lock), img_lock_held (proof->lock),
-                                         owner));
-  while (waitpid (helper, &status, 0) < 0)
-    if (errno != EINTR)
-      return IMG_LOCK_UNVERIFIED;
-  if (!WIFEXITED (status) || WEXITSTATUS (status) > IMG_LOCK_LOST)
-    return IMG_LOCK_UNVERIFIED;
-  return (ImgLockState)WEXITSTATUS (status);
-}
-
 ImgLockProof *
 img_lock_proof_new (ImgLock *lock)
 {
@@ -106,7 +47,8 @@ img_lock_proof_new (ImgLock *lock)
   /* A server that does not even show a new lock cannot show its loss. */
   if (!proof->is_listed && proof->remote == IMG_REMOTE_FUSE
       && img_lock_kind (lock) != IMG_LOCK_NONE)
-    proof->is_seen = ask_helper (proof) == IMG_LOCK_HELD;
+    proof->is_seen
+        = img_lock_seen_by_others (img_lock_fd (lock), img_lock_held (lock)) == IMG_LOCK_HELD;
   return proof;
 }
 
@@ -144,13 +86,15 @@ img_lock_verify (ImgLockProof *proof)
   if (img_lock_kind (proof->lock) == IMG_LOCK_NONE)
     return IMG_LOCK_HELD;
   if (!proof->is_listed)
-    return proof->is_seen ? ask_helper (proof) : IMG_LOCK_UNVERIFIED;
+    return proof->is_seen
+               ? img_lock_seen_by_others (img_lock_fd (proof->lock), img_lock_held (proof->lock))
+               : IMG_LOCK_UNVERIFIED;
   gboolean listed = is_listed (proof, &could_read);
   if (!could_read)
     return IMG_LOCK_UNVERIFIED;
   if (!listed)
     return IMG_LOCK_LOST;
-  if (proof->remote == IMG_REMOTE_NFS)
+  if ((proof->remote == IMG_REMOTE_NFS || proof->remote == IMG_REMOTE_NFS3))
     return read_uncached (img_lock_fd (proof->lock));
   if (proof->remote == IMG_REMOTE_OTHER)
     return IMG_LOCK_UNVERIFIED;

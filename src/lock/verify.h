@@ -12,13 +12,7 @@
 #pragma once
 
 #include "lock/image-lock.h"
-
-typedef enum
-{
-  IMG_LOCK_HELD,       /* proven */
-  IMG_LOCK_UNVERIFIED, /* cannot tell; never an alarm */
-  IMG_LOCK_LOST,       /* proven gone */
-} ImgLockState;
+#include "lock/other-eyes.h"
 
 typedef struct ImgLockProof ImgLockProof;
 

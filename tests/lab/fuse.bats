@@ -168,6 +168,29 @@ serve_disk() {
   expect_message 'cannot be told'
 }
 
+@test "a server that calls bytes free that others have read-locked: a writer makes sure all the same" {
+  for wrong in getread getfree; do
+    rm -rf back a b
+    serve_disk $wrong
+    hold_locks holder --read-only a/disk.raw 100 1 201 1
+    run -124 lets_in b --write
+    stop holder
+    run -0 lets_in b --write
+    hold_locks holder --read-write a/disk.raw 100 2
+    run -124 lets_in b --write --locking=posix
+    # for reading it cannot be made sure of: never without the lock that was asked for
+    run -125 --separate-stderr imgtool lock b/disk.raw -- touch ran
+    expect_message 'does not show the locks of others'
+    refute test -e ran
+    run -63 --separate-stderr imgtool check -f raw b/disk.raw
+    stop holder
+    # what was tried for an instant is not left behind
+    run -0 lets_in a --write
+    umount a b
+    stop server
+  done
+}
+
 @test "--locking=off proves nothing on a FUSE server" {
   serve_disk right
   run -2 imgtool lock-status --locking=off a/disk.raw

@@ -9,7 +9,7 @@
 #include "disk/detect.h"
 #include "engine/evidence.h"
 #include "engine/verdict.h"
-#include "holder/mounts.h"
+#include "base/mounts.h"
 #include "holder/process.h"
 
 static char *

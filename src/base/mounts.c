@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "holder/mounts.h"
+#include "base/mounts.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -124,4 +124,27 @@ img_mount_by_path (const char *path)
       g_clear_pointer (&mount, img_mount_free);
     }
   return g_steal_pointer (&best);
+}
+
+ImgMount *
+img_mount_of_fd (int fd)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", fd);
+  const char *line;
+  guint id;
+
+  if (!img_fd_read_file (AT_FDCWD, path, text))
+    return NULL;
+  line = strstr (text->str, "\nmnt_id:");
+  return line != NULL && sscanf (line, "\nmnt_id: %u", &id) == 1 ? img_mount_by_id (id) : NULL;
+}
+
+gboolean
+img_mount_is_nfs3 (const ImgMount *mount)
+{
+  return strcmp (mount->type, "nfs") == 0 && has_option (mount->options, "vers=3")
+         && !has_option (mount->options, "nolock")
+         && !has_option (mount->options, "local_lock=posix")
+         && !has_option (mount->options, "local_lock=all");
 }

@@ -24,6 +24,12 @@ ImgMount *img_mount_parse (const char *line);
 /* The mount with this id, or NULL. */
 ImgMount *img_mount_by_id (guint id);
 
+/* The mount that the file behind @fd is on, or NULL. */
+ImgMount *img_mount_of_fd (int fd);
+
+/* Whether it is NFS version 3, with locks kept by the server. */
+gboolean img_mount_is_nfs3 (const ImgMount *mount);
+
 /* The mount that a path lies on, by its mount point; NULL if there is none. */
 ImgMount *img_mount_by_path (const char *path);
 
