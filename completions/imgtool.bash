@@ -4,6 +4,18 @@
 _imgtool()
 {
     local i line cur cut='' words=()
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        [[ ${COMP_WORDS[1]} == lock && ${COMP_WORDS[i]} == -- ]] || continue
+        # behind "lock IMAGE... --" stands a command line of its own
+        if declare -F _command_offset > /dev/null; then
+            _command_offset $((i + 1))
+        else
+            line=$((i + 1 == COMP_CWORD ? 1 : 0))
+            compopt -o filenames 2> /dev/null
+            mapfile -t COMPREPLY < <(compgen "$( ((line)) && echo -c || echo -f)" -- "${COMP_WORDS[COMP_CWORD]}")
+        fi
+        return
+    done
     for ((i = 1; i <= COMP_CWORD; i++)); do
         # bash cuts words at "=" (COMP_WORDBREAKS): put --option=value together again
         if ((i > 1)) && [[ ${COMP_WORDS[i]} == = || ${COMP_WORDS[i - 1]} == = ]]; then

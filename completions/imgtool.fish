@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# fish completion for imgtool: the program itself knows the answers.
+
+# -v: what is offered; -q: whether file names are
+function __imgtool_complete
+    set -l words (commandline -opc) (commandline -ct)
+    set -l guard (contains -i -- -- $words[1..-2])
+    if test -n "$guard" -a "$words[2]" = lock
+        # behind "lock IMAGE... --" stands a command line of its own
+        test $argv = -q && return 1
+        set -e words[1..$guard]
+        complete -C (string join -- ' ' (string escape -- $words[1..-2]) $words[-1])
+    else
+        set words[1] (string replace -r '^~/' ~/ -- $words[1])
+        type -q $words[1] || return 1
+        $words[1] __complete -- $words[2..-1] 2>/dev/null | string match $argv :files
+    end
+end
+complete -c imgtool -f -a '(__imgtool_complete -v)'
+complete -c imgtool -F -n '__imgtool_complete -q'
