@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "cli/lock-status-print.h"
@@ -117,9 +118,7 @@ cli_status_sentence (const ImgStatus *status)
   GString *text = g_string_new ("in use: ");
   if (chief->kind == IMG_HOLDER_LOCK && chief->processes->len == 0)
     g_string_append_printf (text, "locked by %s%s", who,
-                            !status->openers_scanned    ? ""
-                            : status->n_uninspected > 0 ? " (try as root)"
-                                                        : "");
+                            status->n_uninspected > 0 && geteuid () != 0 ? " (try as root)" : "");
   else
     g_string_append_printf (text, "%s %s", who, deed_of (chief, chief->processes->len > 1));
   if (others > 0)

@@ -80,6 +80,7 @@ has() {
     fuse) [[ -w /dev/fuse ]] && command -v bindfs >/dev/null ;;
     fuse-server) [[ -w /dev/fuse && -x $LAB/lockfs ]] ;;
     glusterfs) [[ -w /dev/fuse ]] && command -v glusterfsd >/dev/null && command -v setfattr >/dev/null ;;
+    uml) command -v linux.uml >/dev/null && [[ -d /usr/lib/uml/modules ]] ;;
     loop) losetup --find >/dev/null 2>&1 ;;
     mount-namespace) unshare --mount true 2>/dev/null ;;
     pid-namespace) unshare --pid --fork --mount-proc true 2>/dev/null ;;
@@ -159,6 +160,7 @@ start() {
   local name=$1
   shift
   rm -f "$HOLD/$name.in"
+  : >"$HOLD/$name.out" # or says could find what an earlier one of that name said
   mkfifo "$HOLD/$name.in"
   "$@" <>"$HOLD/$name.in" >"$HOLD/$name.out" 2>"$HOLD/$name.err" 3>&- 4>&- &
   PID[$name]=$!

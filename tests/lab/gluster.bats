@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Locks on GlusterFS: one brick, two mounts.
+# shellcheck disable=SC2030,SC2031
+
+load ../cli/lib
+load lib-lab
+load hosts
+load gluster
+
+LAB=${IMGTOOL_LAB:-${IMGTOOL%/*}/tests/lab}
+
+serve_disk() {
+  serve_gluster
+  make_raw a/disk.raw
+  wait_for 5 test -e b/disk.raw
+}
+
+@test "GlusterFS: on, auto and posix keep imgtool, qemu-img and qemu-io out of the other mount" {
+  require qemu-img qemu-io
+  serve_disk
+  for locking in on auto posix; do
+    anew guard holder a/disk.raw --write --locking=$locking
+    keeps_out_all b
+    stop holder
+    lets_in_all b
+  done
+}
+
+@test "GlusterFS: off protects nothing" {
+  require qemu-img qemu-io
+  serve_disk
+  anew guard holder a/disk.raw --write --locking=off
+  lets_in_all b
+  # nor does it heed anybody
+  guard other b/disk.raw --write
+  run -0 imgtool lock --write --locking=off a/disk.raw -- true
+}
+
+@test "GlusterFS: qemu-io on one mount keeps imgtool out of the other" {
+  require qemu-io
+  serve_disk
+  hold_io holder -f raw a/disk.raw
+  for locking in on auto posix; do
+    run -124 lets_in b --locking=$locking
+    run -124 lets_in b --write --locking=$locking
+  done
+  stop holder
+  wait_for 2 lets_in b --write
+}
+
+@test "GlusterFS: nothing remains after an exit, soon nothing after a close or kill -9" {
+  serve_disk
+  for locking in on posix; do
+    # imgtool unlocks before it closes, so that no time passes
+    for round in 1 2 3 4 5; do
+      run -0 lets_in a --write --locking=$locking
+      run -0 lets_in b --write --locking=$locking
+    done
+    anew guard holder a/disk.raw --write --locking=$locking
+    kill_hard holder
+    run -0 imgtool lock --write --wait=2 b/disk.raw -- true
+  done
+  for kind in '' --posix; do
+    # shellcheck disable=SC2086
+    anew hold_locks holder --read-write $kind a/disk.raw 100 2 201 1
+    kill_hard holder
+    run -0 imgtool lock --write --wait=2 b/disk.raw -- true
+  done
+}
+
+@test "GlusterFS: the holder is named on its own mount, and unidentified on the other" {
+  serve_disk
+  for locking in on posix; do
+    anew guard holder a/disk.raw --write --locking=$locking
+    json_status 1 a/disk.raw
+    expect_holder holder '{kind: "lock", uses: ["consistent read", "write", "resize"],
+      forbids: ["write", "resize"], identified: true}'
+    json_status 1 b/disk.raw
+    expect 'image.filesystem.type == "fuse.glusterfs"' 'of("holder") == []' \
+      'holders | length == 1' 'holders[0].identified == false' 'holders[0].processes == []' \
+      'holders[0].uses == ["consistent read", "write", "resize"]' 'verdict("vm") == "blocked"' \
+      'any(image.notes[]; test("another host"))'
+    stop holder
+  done
+  # without a holder it is free, as far as locks can tell
+  json_status 0 b/disk.raw
+  expect 'holders == []' 'verdict("vm") == "possible"' 'image.openers_complete == false'
+}
+
+@test "GlusterFS: two imgtools and a qemu-io on two mounts: never two writers" {
+  require qemu-io
+  serve_disk
+  contend --locking=posix
+  refute test -s overlaps
+}
+
+# guard_through_restart LOCKING [WAIT]: a guard sees the server go and come back. Its command ends at
+# once, while the mount still looks for the new server, or when a writer on the other mount has been
+# let in. Sets status and stderr.
+guard_through_restart() {
+  anew start holder "$IMGTOOL" lock -v --write "--locking=$1" a/disk.raw -- \
+    sh -c 'echo ready; read -r line'
+  says holder '^ready'
+  restart_brick
+  if [[ ${2:-} == wait ]]; then
+    wait_for 30 reaches_server a
+    wait_for 30 reaches_server b
+    run -0 lets_in b --write
+  fi
+  tell holder go
+  status=0
+  wait "${PID[holder]}" || status=$?
+  unset 'PID[holder]'
+  stderr=$(<"$HOLD/holder.err")
+}
+
+@test "GlusterFS: locks that went with a restarted server are noticed" {
+  serve_disk
+  for locking in on posix; do
+    guard_through_restart $locking wait
+    ((status == 123))
+    expect_message 'was lost'
+  done
+}
+
+@test "GlusterFS: a guard that ends while the server is away does not claim to have held" {
+  serve_disk
+  for locking in on posix; do
+    guard_through_restart $locking
+    case $status in
+      123) expect_message 'was lost' ;;
+      *) expect_message 'cannot be told' ;;
+    esac
+    wait_for 30 reaches_server a
+    wait_for 30 reaches_server b
+  done
+}

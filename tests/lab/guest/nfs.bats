@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# To be run in a guest: locks on NFS between two hosts.
+# shellcheck disable=SC2030,SC2031
+
+load ../../cli/lib
+load ../lib-lab
+load ../hosts
+load nfs
+
+setup_file() {
+  # bats would wait for the servers, which go on, to close these
+  {
+    start_server
+    mount_on h1 1
+    mount_on h2 2
+  } >&2 3>&- 4>&-
+}
+
+serve_disk() {
+  # a folder for each test, since a client may remember names that are gone
+  mkdir "/mnt/h1/$BATS_TEST_NUMBER"
+  ln -s "/mnt/h1/$BATS_TEST_NUMBER" a
+  ln -s "/mnt/h2/$BATS_TEST_NUMBER" b
+  ln -s "/mnt/export/$BATS_TEST_NUMBER" back
+  make_raw a/disk.raw
+  wait_for 10 test -e b/disk.raw
+}
+
+@test "each mode keeps imgtool, qemu-img and qemu-io out on the other host; nothing remains" {
+  serve_disk
+  for locking in on posix; do
+    anew guard holder a/disk.raw --write --locking=$locking
+    keeps_out_all b
+    stop holder
+    run -0 lets_in b --write
+    anew guard holder a/disk.raw --write --locking=$locking
+    kill_hard holder
+    lets_in_all b
+  done
+}
+
+@test "off protects nothing" {
+  serve_disk
+  guard holder a/disk.raw --write --locking=off
+  lets_in_all b
+}
+
+@test "qemu-io on one host keeps imgtool out on the other" {
+  serve_disk
+  hold_io holder -f raw a/disk.raw
+  for locking in on auto posix; do
+    run -124 lets_in b --locking=$locking
+  done
+  stop holder
+  run -0 lets_in b --write
+}
+
+@test "the holder is named on its own host, and unidentified on the other" {
+  serve_disk
+  for locking in on posix; do
+    anew guard holder a/disk.raw --write --locking=$locking
+    json_status 1 a/disk.raw
+    expect_holder holder '{kind: "lock", identified: true}'
+    json_status 1 b/disk.raw
+    expect 'of("holder") == []' 'any(holders[]; .identified == false)' 'verdict("vm") == "blocked"'
+    stop holder
+  done
+}
+
+@test "two imgtools and a qemu-io on two hosts: never two writers" {
+  serve_disk
+  contend --locking=posix
+  refute test -s overlaps
+}
+
+@test "a host cut off for longer than its lease has lost its lock, and its guard says so" {
+  serve_disk
+  for locking in on posix; do
+    anew start "$locking" "$IMGTOOL" lock -v --write --locking=$locking a/disk.raw -- \
+      sh -c 'echo ready; read -r line'
+    says $locking '^ready'
+    [[ $locking != on ]] || mv a/disk.raw a/on.raw
+    [[ $locking != on ]] || make_raw a/disk.raw
+  done
+  cut_off h1
+  sleep $((LEASE + 1))
+  run -0 imgtool lock --write --wait=$((LEASE + 5)) b/on.raw -- true
+  run -0 imgtool lock --write --wait=$((LEASE + 5)) b/disk.raw -- true
+  reconnect h1
+  for locking in on posix; do
+    tell $locking go
+    status=0
+    wait "${PID[$locking]}" || status=$?
+    stderr=$(<"$HOLD/$locking.err")
+    echo "$status $stderr"
+    ((status == 123))
+    expect_message 'was lost'
+  done
+}

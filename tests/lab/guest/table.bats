@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# To be run in a guest: NFS's row of the lab's table (see ../table), written to file "row".
+
+load ../../cli/lib
+load ../lib-lab
+load ../hosts
+load ../battery
+load nfs
+
+@test "row" {
+  {
+    start_server
+    mount_on h1 1
+    mount_on h2 2
+  } >&2 3>&- 4>&-
+  ln -s /mnt/h1 a
+  ln -s /mnt/h2 b
+  battery >/mnt/out/row
+}

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# What tests of file systems with two mounts, a and b, have in common. For tests that have loaded
+# lib-lab.
+
+# anew COMMAND NAME...: start, guard or hold_* under a name that was used before, whose last words
+# must not be taken for the new one's
+anew() {
+  : >"$HOLD/$2.out"
+  "$@"
+}
+
+# as_qemu MOUNT LOCKING: the image there, as QEMU wants it with a mode of its own
+as_qemu() {
+  echo "driver=raw,file.driver=file,file.filename=$1/disk.raw,file.locking=$2"
+}
+
+# lets_in_qemu_io MOUNT [LOCKING]: whether qemu-io may write there
+lets_in_qemu_io() {
+  timeout 20 qemu-io -c 'write 0 512' --image-opts "$(as_qemu "$1" "${2:-on}")" >/dev/null
+}
+
+# lets_in_qemu_img MOUNT [LOCKING]: whether qemu-img may write there (nothing is changed)
+lets_in_qemu_img() {
+  timeout 20 qemu-img resize -q --image-opts "$(as_qemu "$1" "${2:-on}")" 4M
+}
+
+# keeps_out_all MOUNT: imgtool in each mode that locks, qemu-img and qemu-io
+keeps_out_all() {
+  local mode
+  for mode in auto on posix; do
+    run -124 lets_in "$1" --locking=$mode
+  done
+  run -1 --separate-stderr lets_in_qemu_img "$1"
+  expect_message 'Failed to get'
+  run -1 --separate-stderr lets_in_qemu_io "$1"
+  expect_message 'Failed to get'
+}
+
+# lets_in_all MOUNT
+lets_in_all() {
+  local mode
+  for mode in auto on posix; do
+    run -0 lets_in "$1" --write --locking=$mode
+  done
+  run -0 lets_in_qemu_img "$1"
+  run -0 lets_in_qemu_io "$1"
+}
+
+# contend OUT [lock's arguments on b]: two imgtools and a qemu-io, each ROUNDS times; what must not
+# be is written to file "overlaps". Two that are in at once are found by a folder that each makes,
+# a writer that was let in by the bytes on the server, which must not change meanwhile.
+contend() {
+  local inside name
+  export ROUNDS=${LAB_ROUNDS:-10}
+  inside='mkdir in 2>/dev/null || echo "two imgtools" >>overlaps
+    before=$(head -c 512 back/disk.raw | cksum)
+    sleep 0.00$((RANDOM % 10))
+    [[ $(head -c 512 back/disk.raw | cksum) == "$before" ]] || echo "qemu-io wrote" >>overlaps
+    rmdir in'
+  start one bash -c "for ((i = 0; i < ROUNDS; i++)); do
+    '$IMGTOOL' lock --write --wait=60 a/disk.raw -- bash -c '$inside' || echo failed >>overlaps
+    done; echo done"
+  start two bash -c "for ((i = 0; i < ROUNDS; i++)); do
+    '$IMGTOOL' lock --write --wait=60 $* b/disk.raw -- bash -c '$inside' || echo failed >>overlaps
+    done; echo done"
+  start three bash -c 'for ((i = 0; i < ROUNDS; i++)); do
+    qemu-io -f raw -c "write -P $((RANDOM % 255)) 0 512" -c "sleep 5" \
+      -c "write -P $((RANDOM % 255)) 0 512" b/disk.raw; done; echo done'
+  for name in one two three; do
+    wait_for 110 said_or_died $name '^done'
+    grep -q '^done' "$HOLD/$name.out"
+  done
+}
