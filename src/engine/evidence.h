@@ -22,14 +22,6 @@ typedef struct
 
 void img_evidence_clear (ImgEvidence *evidence);
 
-/* The lines of /proc/locks with @key, or all of them if it is NULL, sorted; waiters left out. NULL
- * if there is no /proc/locks. The file is no snapshot: while other locks come and go, lines are
- * missing or repeated; so it is read until two readings agree about the key. */
-GArray *img_evidence_read_locks (const ImgInodeKey *key);
-
-/* Keep of @lines only what @others has too, each line as often as both have it. */
-void img_evidence_keep_common (GArray *lines, const GArray *others);
-
 /* Everybody that @evidence proves to hold the image, as owned ImgHolder; what stays unexplained is
  * held by an unidentified one. Adds to @notes (owned strings) what a person should know about it.
  */

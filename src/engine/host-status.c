@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/evidence.h"
+#include "holder/proc-locks.h"
 
 static void
 host_image_free (gpointer data)
@@ -161,7 +162,7 @@ compare_images (gconstpointer a, gconstpointer b)
 ImgHostStatus *
 img_host_status_new (GError **error)
 {
-  g_autoptr (GArray) lines = img_evidence_read_locks (NULL);
+  g_autoptr (GArray) lines = img_proc_locks_read (NULL);
   if (lines == NULL)
     return img_null_throw_errno (error, "cannot read /proc/locks");
 

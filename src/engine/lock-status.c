@@ -16,6 +16,7 @@
 #include "engine/verdict.h"
 #include "file/inode-registry.h"
 #include "file/node.h"
+#include "holder/proc-locks.h"
 #include "lock/remote.h"
 
 /* How often to look again when the locks changed meanwhile. */
@@ -144,7 +145,7 @@ gather (Look *look)
   evidence->fs_kind = status->filesystem.kind;
   evidence->size = status->size;
   evidence->probe = status->probe;
-  evidence->lines = img_evidence_read_locks (&evidence->key);
+  evidence->lines = img_proc_locks_read (&evidence->key);
   evidence->writers = look->is_leased ? IMG_WRITERS_SOME : IMG_WRITERS_UNKNOWN;
   if (look->fd >= 0)
     evidence->writers = img_lease_ask (look->fd, &look->st, evidence->fs_kind);
@@ -160,9 +161,9 @@ gather (Look *look)
   if (!needs_scan (look))
     return;
   evidence->scan = img_openers_scan (&evidence->key);
-  g_autoptr (GArray) later = img_evidence_read_locks (&evidence->key);
+  g_autoptr (GArray) later = img_proc_locks_read (&evidence->key);
   if (evidence->lines != NULL && later != NULL)
-    img_evidence_keep_common (evidence->lines, later);
+    img_proc_locks_keep_common (evidence->lines, later);
 }
 
 static void
