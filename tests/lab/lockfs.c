@@ -479,6 +479,7 @@ mount_host (Host *host, const char *path)
   struct fuse_args args = FUSE_ARGS_INIT (3, argv);
 
   host->session = fuse_session_new (&args, &operations, sizeof operations, host);
+  fuse_opt_free_args (&args);
   return host->session != NULL && fuse_session_mount (host->session, path) == 0;
 }
 
