@@ -222,6 +222,8 @@ img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GErro
         img_open_name_holders (link, params->permissions, params->locking, error);
       return FALSE;
     }
+  if (img_lock_is_unchecked (lock))
+    return throw_unchecked (name, error);
   /* The name may have got another file while this waited. */
   if (!check_fd (fd, path, error))
     return FALSE;

@@ -188,7 +188,8 @@ check_by_locking (ImgLock *lock, ImgPermSet set)
       {
         gboolean asks_forbidden = pass == 0;
         guint64 byte = byte_of (bit, asks_forbidden);
-        guint own = asks_forbidden ? set.forbids : set.uses;
+        /* What is held from before must not be lost either. */
+        guint own = asks_forbidden ? set.forbids | lock->held.forbids : set.uses | lock->held.uses;
         if (!((asks_forbidden ? set.uses : set.forbids) & (1u << bit)))
           continue;
         int result = img_lock_byte_exclusively (lock->fd, lock->kind, byte);

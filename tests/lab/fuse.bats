@@ -182,6 +182,8 @@ serve_disk() {
     run -125 --separate-stderr imgtool lock b/disk.raw -- touch ran
     expect_message 'does not show the locks of others'
     refute test -e ran
+    run -125 --separate-stderr bash -c 'exec 9<b/disk.raw; "$0" lock --fd=9' "$IMGTOOL"
+    expect_message 'does not show the locks of others'
     run -63 --separate-stderr imgtool check -f raw b/disk.raw
     stop holder
     # what was tried for an instant is not left behind
