@@ -126,9 +126,12 @@ lock_descriptor (const Params *params, char **operands, const ImgGuardParams *gu
                  "--fd needs OFD locks: POSIX locks would go with this process");
       return CLI_EXIT_LOCK_FAILED;
     }
-  gboolean is_done = params->unlock
-                         ? img_guard_unlock_fd ((int)params->fd, operands[0], error)
-                         : img_guard_lock_fd ((int)params->fd, operands[0], guard_params, error);
+  g_autofree char *warning = NULL;
+  gboolean is_done = params->unlock ? img_guard_unlock_fd ((int)params->fd, operands[0], error)
+                                    : img_guard_lock_fd ((int)params->fd, operands[0], guard_params,
+                                                         &warning, error);
+  if (warning != NULL && !params->common.quiet)
+    cli_print_warning (warning);
   return is_done ? CLI_EXIT_OK : refuse (params, error);
 }
 

@@ -174,6 +174,19 @@ probes_to_json (const ImgProbe *probe)
   return array;
 }
 
+static const char *
+answers_name (ImgAnswers answers)
+{
+  static const char *const names[] = {
+    [IMG_ANSWERS_NONE] = NULL,
+    [IMG_ANSWERS_KERNEL] = "kernel",
+    [IMG_ANSWERS_SERVER] = "server",
+    [IMG_ANSWERS_TRIED] = "server-tried",
+    [IMG_ANSWERS_UNTRUSTED] = "server-untrusted",
+  };
+  return names[answers];
+}
+
 static json_t *
 filesystem_to_json (const ImgFilesystem *fs)
 {
@@ -181,6 +194,7 @@ filesystem_to_json (const ImgFilesystem *fs)
   json_object_set_new (object, "type", cli_json_text (fs->type));
   json_object_set_new (object, "kind", json_string (img_fs_kind_name (fs->kind)));
   json_object_set_new (object, "mount_options", cli_json_text (fs->options));
+  json_object_set_new (object, "lock_reach", json_string (img_reach_name (fs->reach.kind)));
   return object;
 }
 
@@ -232,6 +246,7 @@ cli_status_to_json (const ImgStatus *status)
   json_object_set_new (object, "format", cli_json_text (status->format));
   json_object_set_new (object, "filesystem", filesystem_to_json (&status->filesystem));
   json_object_set_new (object, "probes", probes_to_json (status->probe));
+  json_object_set_new (object, "answers", cli_json_text (answers_name (status->answers)));
   json_object_set_new (object, "permissions", permissions_to_json (status->probe));
   json_object_set_new (object, "holders", cli_holders_to_json (status->holders));
   json_object_set_new (object, "waiting", queue_to_json (status->queue, FALSE));

@@ -301,6 +301,19 @@ append_answer (GString *text, const char *path, const ImgStatus *status, ImgUse 
                           verdict->reason == NULL ? "" : verdict->reason);
 }
 
+static void
+append_answers (GString *text, const ImgStatus *status)
+{
+  static const char *const names[] = {
+    [IMG_ANSWERS_NONE] = "from nobody",
+    [IMG_ANSWERS_KERNEL] = "from this kernel, which keeps them",
+    [IMG_ANSWERS_SERVER] = "from the file server",
+    [IMG_ANSWERS_TRIED] = "from the file server, which shows read locks (a lock was tried)",
+    [IMG_ANSWERS_UNTRUSTED] = "from the file server, not to be trusted",
+  };
+  g_string_append_printf (text, "\nanswers about locks: %s\n", names[status->answers]);
+}
+
 void
 cli_status_append_text (GString *text, const ImgStatus *status, int use, gboolean verbose,
                         gboolean with_color)
@@ -329,6 +342,8 @@ cli_status_append_text (GString *text, const ImgStatus *status, int use, gboolea
     append_queued (text, status->queue->pdata[i]);
   if (use < 0 && (verbose || !all_are_possible (status)))
     append_verdicts (text, status, with_color);
+  if (verbose)
+    append_answers (text, status);
   if (status->notes->len > 0 && (status->holders->len > 0 || verbose))
     g_string_append_c (text, '\n');
   for (guint i = 0; i < status->notes->len; i++)

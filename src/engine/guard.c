@@ -201,11 +201,13 @@ check_fd (int fd, const char *path, GError **error)
 }
 
 gboolean
-img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GError **error)
+img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, char **warning,
+                   GError **error)
 {
   g_autofree char *link = g_strdup_printf ("/proc/self/fd/%d", fd);
   g_autofree char *name = path == NULL ? g_strdup_printf ("descriptor %d", fd) : g_strdup (path);
 
+  *warning = NULL;
   if (!check_fd (fd, path, error))
     return FALSE;
   if (params->locking == IMG_LOCKING_OFF)
@@ -227,6 +229,7 @@ img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GErro
   /* The name may have got another file while this waited. */
   if (!check_fd (fd, path, error))
     return FALSE;
+  *warning = img_lock_reach_warning (lock, params->permissions);
   img_lock_leave (g_steal_pointer (&lock));
   return TRUE;
 }

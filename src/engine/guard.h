@@ -40,9 +40,11 @@ const GPtrArray *img_guard_warnings (const ImgGuard *guard);
 void img_guard_export (const ImgGuard *guard);
 
 /* Lock the open file description behind @fd, which belongs to the caller's parent and keeps the
- * lock when this process has ended; OFD locks only. If @path is not NULL, @fd must be that file. */
+ * lock when this process has ended; OFD locks only. If @path is not NULL, @fd must be that file.
+ * *@warning: img_lock_reach_warning(), or NULL. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, GError **error);
+gboolean img_guard_lock_fd (int fd, const char *path, const ImgGuardParams *params, char **warning,
+                            GError **error);
 
 /* Take QEMU's bytes off the description behind @fd; @path as above. */
 G_GNUC_WARN_UNUSED_RESULT

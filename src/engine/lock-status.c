@@ -166,6 +166,38 @@ gather (Look *look)
     img_proc_locks_keep_common (evidence->lines, later);
 }
 
+/* Where a lock on the image was seen, if any. From inside a pid namespace the kernel does not list
+ * all that it has. */
+static ImgLockSight
+sight_of_locks (const Look *look)
+{
+  const ImgEvidence *evidence = &look->evidence;
+  gboolean sees_all = evidence->scan == NULL || !evidence->scan->is_confined;
+
+  for (guint i = 0; evidence->lines != NULL && i < evidence->lines->len; i++)
+    {
+      const ImgLocksLine *line = &g_array_index (evidence->lines, ImgLocksLine, i);
+      if (line->kind == IMG_LOCKS_LINE_OFD || line->kind == IMG_LOCKS_LINE_POSIX)
+        return IMG_SIGHT_KERNEL;
+    }
+  if (evidence->probe != NULL && img_probe_is_locked (evidence->probe) && sees_all
+      && evidence->lines != NULL)
+    return IMG_SIGHT_SERVER;
+  return look->status->trial == IMG_TRIAL_KERNEL  ? IMG_SIGHT_KERNEL
+         : look->status->trial >= IMG_TRIAL_SHOWN ? IMG_SIGHT_SERVER
+                                                  : IMG_SIGHT_NONE;
+}
+
+static void
+note_reach (const Look *look)
+{
+  ImgFilesystem *fs = &look->status->filesystem;
+  img_filesystem_judge_reach (fs, sight_of_locks (look));
+  char *advice = img_reach_advice (&fs->reach, fs->type);
+  if (advice != NULL)
+    g_ptr_array_add (look->status->notes, advice);
+}
+
 static void
 note_what_was_not_seen (const Look *look)
 {
@@ -191,9 +223,7 @@ note_what_was_not_seen (const Look *look)
       g_autofree char *safe = img_text_escape (type, -1);
       add_note (status, "on a %s file system other hosts may have it open without a lock", safe);
     }
-  if (kind == IMG_FS_OVERLAY)
-    add_note (status, "users of the same file through another overlay mount, or below this one, "
-                      "cannot be seen");
+  note_reach (look);
   if (status->probe != NULL && status->probe->is_truncated)
     add_note (status, "there are more locks than are listed here");
 }
@@ -204,6 +234,17 @@ has_doubtful_lines (const Look *look)
 {
   return look->evidence.key.is_ambiguous && look->evidence.lines != NULL
          && look->evidence.lines->len > 0;
+}
+
+const char *
+img_status_untrusted_reason (const ImgStatus *status)
+{
+  if (status->answers != IMG_ANSWERS_UNTRUSTED)
+    return NULL;
+  return status->trial == IMG_TRIAL_HIDDEN
+             ? "the file server does not show read locks, such as QEMU's (a lock was tried)"
+             : "Linux NFSv3 servers since late 2025 call bytes free that other hosts have "
+               "read-locked, as QEMU does";
 }
 
 static void
@@ -231,15 +272,36 @@ decide_state (Look *look)
     }
   else if (status->may_not_read)
     status->error = g_strdup ("no permission to read it, so nobody can be asked about its locks");
-  else if (look->fd >= 0 && img_remote_kind (look->fd) == IMG_REMOTE_NFS3)
-    status->error
-        = g_strdup ("Linux NFSv3 servers since late 2025 call bytes free that other hosts "
-                    "have read-locked, as QEMU does");
+  else if (status->answers == IMG_ANSWERS_UNTRUSTED)
+    status->error = g_strdup (img_status_untrusted_reason (status));
   else if (!was_answered)
     status->error = g_strdup_printf ("this file system does not tell about locks: %s",
                                      g_strerror (probe == NULL ? 0 : probe->error));
   if (status->error != NULL)
     status->state = IMG_STATUS_UNKNOWN;
+}
+
+/* Whether what the probe said can be believed. */
+static void
+judge_answers (Look *look)
+{
+  ImgStatus *status = look->status;
+  const ImgProbe *probe = status->probe;
+  gboolean with_ofd = look->params->locking != IMG_LOCKING_POSIX && img_lock_kernel_has_ofd ();
+
+  status->answers = IMG_ANSWERS_NONE;
+  if (probe == NULL || (!probe->asked_posix && !probe->asked_ofd))
+    return;
+  if (status->trial == IMG_TRIAL_WANTED)
+    status->trial = img_trial_make (look->fd, with_ofd ? IMG_LOCK_OFD : IMG_LOCK_POSIX);
+  if (status->trial == IMG_TRIAL_HIDDEN || img_remote_kind (look->fd) == IMG_REMOTE_NFS3)
+    status->answers = IMG_ANSWERS_UNTRUSTED;
+  else if (status->trial == IMG_TRIAL_SHOWN)
+    status->answers = IMG_ANSWERS_TRIED;
+  else if (status->trial == IMG_TRIAL_KERNEL || img_fs_is_this_host_only (status->filesystem.kind))
+    status->answers = IMG_ANSWERS_KERNEL;
+  else
+    status->answers = IMG_ANSWERS_SERVER;
 }
 
 /* One pass: probe, gather, name the holders. Returns FALSE if the locks changed meanwhile. */
@@ -256,6 +318,7 @@ look_once (Look *look)
   g_clear_pointer (&status->probe, img_probe_free);
   if (can_probe)
     status->probe = img_probe_new (look->fd, with_ofd);
+  judge_answers (look);
   gather (look);
   g_clear_pointer (&status->queue, g_ptr_array_unref);
   status->holders = img_evidence_holders (&look->evidence, status->notes);
@@ -294,6 +357,7 @@ img_status_new (const char *path, const ImgStatusParams *params, GError **error)
   g_auto (Look) look = { .status = status, .params = params, .node = -1, .fd = -1 };
 
   status->locking = params->locking;
+  status->trial = params->trial;
   look.node = img_node_find (path, &look.st, error);
   if (look.node < 0)
     return NULL;

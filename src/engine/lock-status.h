@@ -10,6 +10,7 @@
 #include "holder/holder.h"
 #include "lock/image-lock.h"
 #include "lock/probe.h"
+#include "lock/trial.h"
 #include "lock/use.h"
 
 typedef enum
@@ -18,6 +19,16 @@ typedef enum
   IMG_STATUS_IN_USE,
   IMG_STATUS_UNKNOWN,
 } ImgStatusState;
+
+/* Who answers about locks. */
+typedef enum
+{
+  IMG_ANSWERS_NONE,      /* nobody was asked, or nobody answered */
+  IMG_ANSWERS_KERNEL,    /* this kernel, which keeps them */
+  IMG_ANSWERS_SERVER,    /* a file server */
+  IMG_ANSWERS_TRIED,     /* a file server that was seen to tell of read locks */
+  IMG_ANSWERS_UNTRUSTED, /* a file server that calls read-locked bytes free */
+} ImgAnswers;
 
 typedef enum
 {
@@ -40,6 +51,7 @@ typedef struct
   const char *format;    /* what the image is, or NULL: look */
   gboolean locks_only;   /* look at no other process */
   gboolean names_wanted; /* FALSE: who it is does not matter, if the state is certain without */
+  ImgTrial trial;        /* IMG_TRIAL_WANTED, IMG_TRIAL_NONE, or what came out of an earlier one */
 } ImgStatusParams;
 
 typedef struct
@@ -53,6 +65,8 @@ typedef struct
   const char *format; /* constant; NULL if it could not be read */
   ImgFilesystem filesystem;
   ImgProbe *probe;    /* owned; NULL if none was made */
+  ImgTrial trial;     /* what locks are to a FUSE server */
+  ImgAnswers answers; /* how good what the probe says is */
   GPtrArray *holders; /* owned ImgHolder; locks, openers for writing, for reading, the kernel */
   GPtrArray *queue;   /* owned ImgQueued: who waits for a lock, who has a lease */
   ImgVerdict verdicts[IMG_N_USES];
@@ -73,6 +87,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgStatus, img_status_free)
 /* Whether everything was seen that the state, or the verdict on @use, depends on. */
 gboolean img_status_is_certain (const ImgStatus *status);
 gboolean img_status_is_certain_for (const ImgStatus *status, ImgUse use);
+
+/* Why the answers of the file server cannot be trusted (IMG_ANSWERS_UNTRUSTED), or NULL; constant.
+ */
+const char *img_status_untrusted_reason (const ImgStatus *status);
 
 /* "qemu-system-x86 (pid 4711, VM web01)", safe to print. Returns a new string. */
 char *img_holder_describe (const ImgHolder *holder, gboolean with_vm);

@@ -15,7 +15,8 @@
 static char *
 name_holders (const char *path, ImgPermSet set, ImgLocking locking)
 {
-  ImgStatusParams params = { .locking = locking, .format = "raw", .names_wanted = TRUE };
+  ImgStatusParams params
+      = { .locking = locking, .format = "raw", .names_wanted = TRUE, .trial = IMG_TRIAL_NONE };
   struct stat st;
   /* What this command itself has open must not be opened again, and needs no name. */
   if (stat (path, &st) < 0 || img_inode_is_open (&st))

@@ -73,12 +73,13 @@ judge (ImgStatus *status, ImgUse use)
   ImgPermSet set = img_use_permissions (use, is_raw);
   gboolean was_answered
       = status->probe != NULL && (status->probe->asked_posix || status->probe->asked_ofd);
+  gboolean is_trusted = status->answers != IMG_ANSWERS_UNTRUSTED;
 
   gboolean takes_nothing = set.uses == 0 && set.forbids == 0 && status->format != NULL
                            && img_fs_is_this_host_only (status->filesystem.kind);
 
   verdict->kind = takes_nothing || status->state == IMG_STATUS_FREE
-                          || (was_answered && status->state != IMG_STATUS_UNKNOWN)
+                          || (was_answered && is_trusted && status->state != IMG_STATUS_UNKNOWN)
                       ? IMG_VERDICT_POSSIBLE
                       : IMG_VERDICT_UNKNOWN;
   verdict->by = g_ptr_array_new ();
@@ -92,7 +93,9 @@ judge (ImgStatus *status, ImgUse use)
   if (verdict->kind != IMG_VERDICT_BLOCKED && (set.forbids & IMG_PERM_WRITE))
     find_unlocked_writers (status->holders, verdict);
   if (verdict->kind == IMG_VERDICT_UNKNOWN)
-    verdict->reason = g_strdup (status->error != NULL ? status->error : "not all locks were seen");
+    verdict->reason = g_strdup (status->error != NULL ? status->error
+                                : is_trusted          ? "not all locks were seen"
+                                                      : img_status_untrusted_reason (status));
 }
 
 void

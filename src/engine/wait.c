@@ -69,13 +69,14 @@ ImgStatus *
 img_status_wait (const char *path, const ImgStatusParams *params, const ImgWaitParams *wait,
                  GError **error)
 {
+  ImgStatusParams again = *params;
   g_autoptr (ImgStatus) before = NULL;
   g_auto (ImgFd) watcher = -1;
 
   for (;;)
     {
       gint64 started = g_get_monotonic_time ();
-      g_autoptr (ImgStatus) status = img_status_new (path, params, error);
+      g_autoptr (ImgStatus) status = img_status_new (path, &again, error);
       gint64 now = g_get_monotonic_time ();
       if (status == NULL)
         return NULL;
@@ -86,6 +87,7 @@ img_status_wait (const char *path, const ImgStatusParams *params, const ImgWaitP
         wait->on_waiting (status, wait->closure);
       if (before == NULL)
         watcher = watch (path);
+      again.trial = status->trial; /* no locks while waiting */
       drain (watcher);
       gint64 pause = CLAMP ((now - started) * PAUSE_PER_COST, SHORTEST_PAUSE, LONGEST_PAUSE);
       pause_for (watcher, MIN (pause, wait->deadline - now));

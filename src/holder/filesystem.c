@@ -5,11 +5,6 @@
 
 #include "base/mounts.h"
 
-static const char *const local_types[] = {
-  "ext2",     "ext3",  "ext4",   "xfs",   "btrfs",    "tmpfs",     "ramfs",    "f2fs", "bcachefs",
-  "zfs",      "jfs",   "nilfs2", "vfat",  "exfat",    "ntfs3",     "hfsplus",  "udf",  "iso9660",
-  "squashfs", "erofs", "rootfs", "minix", "reiserfs", "hugetlbfs", "devtmpfs", "ufs",  NULL,
-};
 static const char *const network_types[] = {
   "nfs",    "nfs4", "cifs",   "smb3",     "smbfs", "9p",   "ceph",     "afs",    "gfs2", "ocfs2",
   "lustre", "gpfs", "beegfs", "orangefs", "pvfs2", "coda", "virtiofs", "vboxsf", NULL,
@@ -23,7 +18,7 @@ img_fs_kind_of (const char *type)
   if (strcmp (type, "fuse") == 0 || strcmp (type, "fuseblk") == 0
       || g_str_has_prefix (type, "fuse."))
     return IMG_FS_FUSE;
-  if (g_strv_contains (local_types, type))
+  if (img_reach_of (type, NULL, IMG_SIGHT_NONE).kind == IMG_REACH_HOST)
     return IMG_FS_LOCAL;
   if (g_strv_contains (network_types, type))
     return IMG_FS_NETWORK;
@@ -50,6 +45,15 @@ img_filesystem_get (const ImgInodeKey *key, ImgFilesystem *fs)
     }
   if (key->rdev != 0)
     fs->kind = IMG_FS_DEVICE;
+  img_filesystem_judge_reach (fs, IMG_SIGHT_NONE);
+}
+
+void
+img_filesystem_judge_reach (ImgFilesystem *fs, ImgLockSight sight)
+{
+  fs->reach = img_reach_of (fs->type, fs->options, sight);
+  if (fs->kind == IMG_FS_DEVICE)
+    fs->reach.kind = IMG_REACH_NODE;
 }
 
 void

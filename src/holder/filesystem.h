@@ -3,6 +3,7 @@
 #pragma once
 
 #include "holder/inode-key.h"
+#include "lock/reach.h"
 
 typedef enum
 {
@@ -19,9 +20,13 @@ typedef struct
   ImgFsKind kind;
   char *type;    /* owned; "ext4", or NULL */
   char *options; /* owned; mount options, or NULL */
+  ImgReach reach;
 } ImgFilesystem;
 
 void img_filesystem_get (const ImgInodeKey *key, ImgFilesystem *fs);
+
+/* Find out how far locks reach there, now that one was seen, or none. */
+void img_filesystem_judge_reach (ImgFilesystem *fs, ImgLockSight sight);
 void img_filesystem_clear (ImgFilesystem *fs);
 
 /* "local", "overlay" ...; constant. */

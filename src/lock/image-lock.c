@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/mounts.h"
 #include "base/text.h"
 #include "lock/locks-line.h"
 #include "lock/other-eyes.h"
+#include "lock/reach.h"
 #include "lock/remote.h"
 #include "lock/unlock-on-signal.h"
 
@@ -382,6 +384,23 @@ take (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
   return take_ofd (lock, set, wait, error);
 }
 
+char *
+img_lock_reach_warning (const ImgLock *lock, ImgPermSet set)
+{
+  ImgPermSet listed;
+  if (lock->kind == IMG_LOCK_NONE || !set_writes (set))
+    return NULL;
+  g_autoptr (ImgMount) mount = img_mount_of_fd (lock->fd);
+  if (mount == NULL)
+    return NULL;
+  img_locks_fdinfo_held (lock->fd, lock->kind, &listed);
+  gboolean is_listed = listed.uses != 0 || listed.forbids != 0;
+  ImgReach reach
+      = img_reach_of (mount->type, mount->options, is_listed ? IMG_SIGHT_KERNEL : IMG_SIGHT_SERVER);
+  g_autofree char *advice = reach.is_unsafe ? img_reach_advice (&reach, mount->type) : NULL;
+  return advice == NULL ? NULL : g_strdup_printf ("'%s': %s", lock->image, advice);
+}
+
 /* The user must know what could not be made sure of. */
 static gboolean
 take_and_warn (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
@@ -392,6 +411,8 @@ take_and_warn (ImgLock *lock, ImgPermSet set, gint64 wait, GError **error)
     lock->warning = g_strdup_printf ("'%s': this file server does not show the locks of others: "
                                      "whether somebody writes to it cannot be told",
                                      lock->image);
+  if (lock->warning == NULL)
+    lock->warning = img_lock_reach_warning (lock, set);
   return TRUE;
 }
 
@@ -421,7 +442,7 @@ img_lock_adopt (int fd, const char *image, ImgPermSet set, gint64 wait, GError *
 {
   g_autoptr (ImgLock) lock = new_lock (fd, image, IMG_LOCKING_ON);
   lock->kind = IMG_LOCK_OFD;
-  img_locks_fdinfo_held (fd, &lock->foreign);
+  img_locks_fdinfo_held (fd, IMG_LOCK_OFD, &lock->foreign);
   lock->held = lock->foreign;
   Obstacle obstacle = attempt_for (lock, set, wait);
   if (obstacle.what != OBSTACLE_NONE)

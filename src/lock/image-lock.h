@@ -80,6 +80,11 @@ ImgPermSet img_lock_held (const ImgLock *lock);
 /* The borrowed descriptor. */
 int img_lock_fd (const ImgLock *lock);
 
+/* What a writer who holds @set should be told where others do not meet its lock, or where the lock
+ * is in its own way; NULL where all is well. Returns a new string, safe to print. Part of
+ * img_lock_warning() already, unless the lock was adopted. */
+char *img_lock_reach_warning (const ImgLock *lock, ImgPermSet set);
+
 /* What the user should be told about how the lock was taken, or NULL; borrowed. A warning concerns
  * safety; a remark is for -v. */
 const char *img_lock_warning (const ImgLock *lock);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "lock/trial.h"
 
 /* The next blank-separated word of *@text, or NULL; a word never crosses the end of the line. */
 static const char *
@@ -107,6 +108,8 @@ img_locks_line_parse (const char *text, ImgLocksLine *line)
     line->range.end = IMG_RANGE_TO_EOF;
   else if (!parse_number (word, length, 10, IMG_RANGE_TO_EOF, &line->range.end))
     return FALSE;
+  if (line->range.start == IMG_TRIAL_BYTE && line->range.end == IMG_TRIAL_BYTE)
+    return FALSE;
   return line->range.start <= line->range.end;
 }
 
@@ -135,12 +138,12 @@ img_locks_text_held (const char *fdinfo, ImgLockKind kind)
 }
 
 void
-img_locks_fdinfo_held (int fd, ImgPermSet *held)
+img_locks_fdinfo_held (int fd, ImgLockKind kind, ImgPermSet *held)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   g_autofree char *path = g_strdup_printf ("/proc/self/fdinfo/%d", fd);
 
   held->uses = held->forbids = 0;
   if (img_fd_read_file (AT_FDCWD, path, text))
-    *held = img_locks_text_held (text->str, IMG_LOCK_OFD);
+    *held = img_locks_text_held (text->str, kind);
 }

@@ -29,12 +29,13 @@ typedef struct
   ImgLockRange range; /* with the pid of the line: -1 for OFD locks */
 } ImgLocksLine;
 
-/* Parse @text up to a newline or NUL; FALSE if it is not such a line. */
+/* Parse @text up to a newline or NUL; FALSE if it is not such a line, or of a lock on trial, which
+ * means nothing (lock/trial.h). */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_locks_line_parse (const char *text, ImgLocksLine *line);
 
 /* What the "lock:" lines of @fdinfo say is held by locks of @kind. */
 ImgPermSet img_locks_text_held (const char *fdinfo, ImgLockKind kind);
 
-/* The same of this process's descriptor @fd, for OFD locks: nothing if it cannot be read. */
-void img_locks_fdinfo_held (int fd, ImgPermSet *held);
+/* The same of this process's descriptor @fd: nothing if it cannot be read. */
+void img_locks_fdinfo_held (int fd, ImgLockKind kind, ImgPermSet *held);

@@ -21,23 +21,16 @@ state_of_byte (int fd, guint64 byte, pid_t owner)
 
 /* What the helper process does; nothing but system calls on the stack. */
 static ImgLockState
-look_as_another_process (int fd, ImgPermSet set, pid_t owner)
+look_as_another_process (int fd, const guint64 *bytes, guint n, pid_t owner)
 {
   ImgLockState worst = IMG_LOCK_HELD;
-  for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
-    {
-      ImgLockState state = IMG_LOCK_HELD;
-      if (set.uses & (1u << bit))
-        state = MAX (state, state_of_byte (fd, IMG_PERM_USED_BASE + bit, owner));
-      if (set.forbids & (1u << bit))
-        state = MAX (state, state_of_byte (fd, IMG_PERM_FORBIDDEN_BASE + bit, owner));
-      worst = MAX (worst, state);
-    }
+  for (guint i = 0; i < n; i++)
+    worst = MAX (worst, state_of_byte (fd, bytes[i], owner));
   return worst;
 }
 
-ImgLockState
-img_lock_seen_by_others (int fd, ImgPermSet set)
+static ImgLockState
+bytes_seen_by_others (int fd, const guint64 *bytes, guint n)
 {
   pid_t owner = getpid ();
   sigset_t all, before;
@@ -52,11 +45,32 @@ img_lock_seen_by_others (int fd, ImgPermSet set)
   if (helper < 0)
     return IMG_LOCK_UNVERIFIED;
   if (helper == 0)
-    _exit ((int)look_as_another_process (fd, set, owner));
+    _exit ((int)look_as_another_process (fd, bytes, n, owner));
   while (waitpid (helper, &status, 0) < 0)
     if (errno != EINTR)
       return IMG_LOCK_UNVERIFIED;
   if (!WIFEXITED (status) || WEXITSTATUS (status) > IMG_LOCK_LOST)
     return IMG_LOCK_UNVERIFIED;
   return (ImgLockState)WEXITSTATUS (status);
+}
+
+ImgLockState
+img_lock_seen_by_others (int fd, ImgPermSet set)
+{
+  guint64 bytes[2 * IMG_PERM_BITS];
+  guint n = 0;
+  for (guint bit = 0; bit < IMG_PERM_BITS; bit++)
+    {
+      if (set.uses & (1u << bit))
+        bytes[n++] = IMG_PERM_USED_BASE + bit;
+      if (set.forbids & (1u << bit))
+        bytes[n++] = IMG_PERM_FORBIDDEN_BASE + bit;
+    }
+  return bytes_seen_by_others (fd, bytes, n);
+}
+
+ImgLockState
+img_lock_byte_seen_by_others (int fd, guint64 byte)
+{
+  return bytes_seen_by_others (fd, &byte, 1);
 }

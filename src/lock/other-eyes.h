@@ -15,3 +15,6 @@ typedef enum
 /* IMG_LOCK_HELD if every byte of @set on @fd is seen locked by this process, IMG_LOCK_LOST if one
  * is seen free, else IMG_LOCK_UNVERIFIED (locked by others too, or no answer). */
 ImgLockState img_lock_seen_by_others (int fd, ImgPermSet set);
+
+/* The same of one byte. */
+ImgLockState img_lock_byte_seen_by_others (int fd, guint64 byte);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "lock/trial.h"
+
 /* Enough for any sane set of locks; a hostile one must not keep us here. */
 #define MAX_QUERIES 1024
 
@@ -87,7 +89,8 @@ walk_file (ImgProbe *probe, Walk *walk)
         *(forbidden ? &probe->forbidden : &probe->used) |= 1u << bit;
         add_range (walk->ranges, &found);
       }
-  return walk_range (walk, 0, IMG_RANGE_TO_EOF);
+  int result = walk_range (walk, 0, IMG_TRIAL_BYTE - 1);
+  return result != 0 ? result : walk_range (walk, IMG_TRIAL_BYTE + 1, IMG_RANGE_TO_EOF);
 }
 
 static gint

@@ -137,9 +137,11 @@ load lib
   expect_holder writer '{kind: "lock", uses: ["consistent read", "write"]}'
   stop writer
 
-  # Who uses the layer below is out of sight, and that is said.
+  # Who uses the layer below is out of sight, and that is said; a writer there is not warned.
   json_status 0 merged/disk.raw
-  expect 'image.notes | any(test("overlay"))'
+  expect 'image.notes | any(test("overlay"))' 'image.filesystem.lock_reach == "this-mount"'
+  run -0 --separate-stderr imgtool lock --write merged/disk.raw -- true
+  expect_no_message
 }
 
 @test "a loop device that is backed by the image" {
@@ -168,7 +170,10 @@ load lib
   make_raw disk.raw
   make_loop disk.raw
   json_status 0 "$LOOP"
-  expect 'image.filesystem.kind == "device"' 'image.status == "free"'
+  expect 'image.filesystem.kind == "device"' 'image.status == "free"' \
+    'image.filesystem.lock_reach == "this-node"' 'any(image.notes[]; test("another node"))'
+  run -0 --separate-stderr imgtool lock --write "$LOOP" -- true
+  expect_no_message
 
   hold_qemu vm -drive "file=$LOOP,format=raw,if=virtio"
   json_status 1 "$LOOP"

@@ -148,9 +148,9 @@ on_terminal() {
   json_status 1 disk.raw
   expect 'keys_unsorted == ["schema", "images"]'
   expect 'image | keys_unsorted == ["filename", "status", "summary", "locking", "format",
-    "filesystem", "probes", "permissions", "holders", "waiting", "leases", "uses", "openers_scanned",
-    "openers_complete", "uninspected_processes", "no_writers_proven", "changed", "notes"]'
-  expect 'image.filesystem | keys_unsorted == ["type", "kind", "mount_options"]'
+    "filesystem", "probes", "answers", "permissions", "holders", "waiting", "leases", "uses",
+    "openers_scanned", "openers_complete", "uninspected_processes", "no_writers_proven", "changed", "notes"]'
+  expect 'image.filesystem | keys_unsorted == ["type", "kind", "mount_options", "lock_reach"]'
   expect 'image.permissions[0] | keys_unsorted == ["name", "used", "forbidden"]'
   expect 'holders[0] | keys_unsorted == ["kind", "lock", "style", "uses", "forbids", "ranges",
     "mode", "processes", "device", "identified"]'

@@ -64,6 +64,45 @@ serve_disk() {
   json_status 0 b/disk.raw
   expect 'image.openers_complete == false'
   run -2 imgtool lock-status --strict b/disk.raw
+  # the lock of the holder, or one on trial, is in this kernel's table: the server was not told
+  for mount in a b; do
+    imgtool lock-status --output=json $mount/disk.raw >status.json || :
+    output=$(<status.json)
+    expect 'image.filesystem.lock_reach == "this-mount"' 'image.answers == "kernel"' \
+      'any(image.notes[]; test("not told of locks.*let all use the image through this mount"))'
+  done
+}
+
+# warns COMMAND...: it succeeds, and says once that locks do not reach other hosts
+warns() {
+  run -0 --separate-stderr "$@"
+  [[ $(grep -c 'warning: .*do not reach other hosts' <<<"$stderr") == 1 ]]
+}
+
+@test "a writer is told once where its locks do not reach other hosts, a reader is not" {
+  serve_disk none
+  for locking in auto posix; do
+    warns imgtool lock --write --locking=$locking a/disk.raw -- true
+    # what works inside the guard says nothing more
+    warns imgtool lock --write --locking=$locking a/disk.raw -- "$IMGTOOL" info a/disk.raw
+    run -0 --separate-stderr imgtool lock -q --write --locking=$locking a/disk.raw -- true
+    expect_no_message
+    run -0 --separate-stderr imgtool lock --locking=$locking a/disk.raw -- true
+    expect_no_message
+  done
+  warns bash -c 'exec 9<>a/disk.raw; "$0" lock --write --fd=9' "$IMGTOOL"
+  umount a b
+  stop server
+  serve_disk right
+  for locking in auto posix; do
+    run -0 --separate-stderr imgtool lock --write --locking=$locking a/disk.raw -- true
+    expect_no_message
+  done
+  guard holder a/disk.raw --write
+  for mount in a b; do
+    json_status 1 $mount/disk.raw
+    expect 'image.filesystem.lock_reach == "server"'
+  done
 }
 
 @test "a server that refuses locks: auto fails, on falls back in vain, off runs" {
@@ -153,7 +192,7 @@ serve_disk() {
     rm -rf back a b
     serve_disk right
     run -123 --separate-stderr imgtool lock --write --locking=$locking a/disk.raw -- \
-      kill -s USR1 "${PID[server]}"
+      sh -c 'kill -s USR1 "$0"; until grep -q forgot "$1"; do sleep 0.01; done' "${PID[server]}" "$HOLD/server.out"
     expect_message 'was lost'
     run -0 --separate-stderr imgtool lock --write --locking=$locking a/disk.raw -- true
     expect_no_message
@@ -191,6 +230,51 @@ serve_disk() {
     umount a b
     stop server
   done
+}
+
+@test "a server that calls read-locked bytes free: lock-status says that nobody can tell" {
+  for wrong in getread getfree; do
+    rm -rf back a b
+    serve_disk $wrong
+    hold_locks holder --read-only a/disk.raw 100 1 201 1
+    for locking in auto posix; do
+      json_status 2 --locking=$locking b/disk.raw
+      expect 'image.status == "unknown"' 'image.answers == "server-untrusted"' \
+        'image.error | test("does not show read locks")' 'verdict("vm") == "unknown"' \
+        'verdict("info") == "unknown"'
+      run -2 --separate-stderr imgtool lock-status --locking=$locking -v b/disk.raw
+      expect_text 'unknown: the file server does not show read locks' \
+        'answers about locks: from the file server, not to be trusted'
+      run -2 imgtool lock-status -q --for=read --wait=0.5 b/disk.raw
+    done
+    stop holder
+    umount a b
+    stop server
+  done
+}
+
+@test "a server that can be trusted is asked after a lock was tried, of which nothing remains" {
+  serve_disk right
+  for locking in auto posix; do
+    json_status 0 --locking=$locking b/disk.raw
+    expect 'image.answers == "server-tried"' 'image.filesystem.lock_reach == "server"' 'holders == []'
+    run -0 imgtool lock-status --locking=$locking -v b/disk.raw
+    expect_text 'from the file server, which shows read locks (a lock was tried)'
+  done
+  # a lock over the whole file meets none
+  hold_locks whole --read-write --write-lock a/disk.raw 0 0
+  json_status 1 b/disk.raw
+  expect 'holders[0].style == "whole-file"'
+  stop whole
+  # whoever waits tries once, not with every look
+  umount a b
+  stop server
+  rm -rf back a b
+  serve_disk leak
+  hold_locks holder --read-write a/disk.raw 100 2
+  run -1 imgtool lock-status -q --for=read --wait=1 b/disk.raw
+  json_status 1 b/disk.raw
+  expect 'holders | length == 1' 'holders[0].ranges == [{type: "read", start: 100, end: 101}]'
 }
 
 @test "--locking=off proves nothing on a FUSE server" {

@@ -5,7 +5,7 @@
  *
  * shows the regular files of FOLDER at each MOUNTPOINT, as one server would to several hosts, and
  * runs until they are unmounted. Prints "ready" when they are mounted. SIGUSR1 drops all locks, as
- * a server does that restarts or whose lease runs out. Behaviours:
+ * a server does that restarts or whose lease runs out, and prints "forgot". Behaviours:
  *
  *   right         locks of all mounts meet; dropped at close as POSIX and OFD locks should be
  *   leak          only a close by the POSIX owner drops locks: OFD locks outlive their process
@@ -490,7 +490,11 @@ forget_on_signal (void *data)
   const sigset_t *signals = data;
   int number;
   while (sigwait (signals, &number) == 0)
-    lock_table_drop_all ();
+    {
+      lock_table_drop_all ();
+      printf ("forgot\n");
+      fflush (stdout);
+    }
   return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "lock/locks-line.h"
 #include "lock/probe.h"
+#include "lock/reach.h"
 #include "lock/use.h"
 #include "lock/verify.h"
 
@@ -305,10 +306,64 @@ START_TEST (bad_lock_lines_are_refused)
     "1: POSIX ADVISORY WRITE 1 fe:00:1 5 4",
     "1: POSIX ADVISORY WRITE 1 fe:00:1 0 99999999999999999999",
     "1: POSIX ADVISORY WRITE 1 fe:00:1\n0 0",
+    "1: OFDLCK ADVISORY READ -1 fe:00:1 1152921504606846976 1152921504606846976",
   };
   ImgLocksLine line;
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
     ck_assert_msg (!img_locks_line_parse (bad[i], &line), "'%s' was taken", bad[i]);
+}
+END_TEST
+
+START_TEST (the_mount_tells_how_far_locks_reach)
+{
+  static const struct
+  {
+    const char *type, *options;
+    ImgLockSight sight;
+    const char *reach;
+    gboolean is_unsafe;
+    const char *advice; /* part of it; NULL: there is none */
+  } rows[] = {
+    { "ext4", "rw,relatime", IMG_SIGHT_KERNEL, "host", FALSE, NULL },
+    { "fuseblk", "rw", IMG_SIGHT_KERNEL, "host", FALSE, NULL },
+    { "nfs4", "rw,vers=4.2,local_lock=none", IMG_SIGHT_KERNEL, "server", FALSE, NULL },
+    { "nfs", "rw,vers=3,local_lock=none", IMG_SIGHT_KERNEL, "server", FALSE, NULL },
+    { "nfs", "rw,vers=3,local_lock=flock", IMG_SIGHT_KERNEL, "server", FALSE, NULL },
+    { "nfs", "rw,nolock,local_lock=all", IMG_SIGHT_KERNEL, "this-host", TRUE, "(nolock)" },
+    { "nfs", "rw,local_lock=all", IMG_SIGHT_NONE, "this-host", TRUE, "(local_lock=all)" },
+    { "nfs4", "rw,local_lock=posix", IMG_SIGHT_NONE, "this-host", TRUE, "(local_lock=posix)" },
+    { "cifs", "rw,vers=3.1.1", IMG_SIGHT_SERVER, "mandatory", TRUE, "qcow2" },
+    { "smb3", "rw", IMG_SIGHT_NONE, "mandatory", TRUE, "qcow2" },
+    { "cifs", "rw,vers=3.1.1,nobrl", IMG_SIGHT_NONE, "this-host", TRUE, "(nobrl)" },
+    { "cifs", "rw,vers=1.0,nounix", IMG_SIGHT_NONE, "this-host", TRUE, "(vers=1.0)" },
+    { "cifs", "rw,vers=1.0,unix", IMG_SIGHT_NONE, "unknown", FALSE, "not known" },
+    { "ceph", "rw", IMG_SIGHT_NONE, "server", FALSE, NULL },
+    { "gfs2", "rw,localflocks", IMG_SIGHT_NONE, "this-host", TRUE, "(localflocks)" },
+    { "9p", "rw,trans=virtio", IMG_SIGHT_KERNEL, "this-host", TRUE, "(trans=virtio)" },
+    { "9p", "rw,trans=tcp", IMG_SIGHT_KERNEL, "unknown", FALSE, "not known" },
+    { "virtiofs", "rw", IMG_SIGHT_NONE, "unknown", FALSE, "while somebody here holds one" },
+    { "virtiofs", "rw", IMG_SIGHT_KERNEL, "this-mount", TRUE, "not told of locks" },
+    { "fuse", "rw", IMG_SIGHT_NONE, "unknown", FALSE, "while somebody here holds one" },
+    { "fuse.sshfs", "rw", IMG_SIGHT_KERNEL, "this-mount", TRUE, "fuse.sshfs" },
+    { "fuse.glusterfs", "rw", IMG_SIGHT_SERVER, "server", FALSE, NULL },
+    { "fuse.fuse-overlayfs", "rw", IMG_SIGHT_KERNEL, "this-mount", FALSE, "this mount" },
+    { "fuse.a\nb", "rw", IMG_SIGHT_KERNEL, "this-mount", TRUE, "fuse.a\\nb" },
+    { "overlay", "rw", IMG_SIGHT_KERNEL, "this-mount", FALSE, "another overlay" },
+    { "newfs", "rw", IMG_SIGHT_KERNEL, "unknown", FALSE, "newfs" },
+    { NULL, NULL, IMG_SIGHT_NONE, "unknown", FALSE, "not known" },
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      ImgReach reach = img_reach_of (rows[i].type, rows[i].options, rows[i].sight);
+      g_autofree char *advice = img_reach_advice (&reach, rows[i].type);
+      const char *name = img_reach_name (reach.kind);
+      ck_assert_msg (strcmp (name, rows[i].reach) == 0 && reach.is_unsafe == rows[i].is_unsafe,
+                     "%s with %s: %s", rows[i].type, rows[i].options, name);
+      ck_assert_msg (rows[i].advice == NULL
+                         ? advice == NULL
+                         : advice != NULL && strstr (advice, rows[i].advice) != NULL,
+                     "%s with %s: '%s'", rows[i].type, rows[i].options, advice);
+    }
 }
 END_TEST
 
@@ -341,6 +396,7 @@ main (void)
   tcase_add_test (look, probing_walks_over_the_whole_file);
   tcase_add_test (text, lock_lines_are_parsed);
   tcase_add_test (text, bad_lock_lines_are_refused);
+  tcase_add_test (text, the_mount_tells_how_far_locks_reach);
   tcase_add_test (text, permission_names_are_joined);
   suite_add_tcase (suite, take);
   suite_add_tcase (suite, look);

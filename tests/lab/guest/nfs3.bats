@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# To be run in a guest: locks on NFSv3 between two hosts, whose server does not tell of read locks.
+# shellcheck disable=SC2030,SC2031
+
+load ../../cli/lib
+load ../lib-lab
+load ../hosts
+load nfs
+
+setup_file() {
+  # bats would wait for the servers, which go on, to close these
+  {
+    start_server
+    mount_on h1 1
+    mount_on h2 2
+    # services remember nothing in a test's own shell
+    declare -p services >/tmp/services
+    # the first lock of each host waits for the server's grace period
+    make_raw /mnt/h1/first.raw
+    "$IMGTOOL" lock --write /mnt/h1/first.raw -- true
+    "$IMGTOOL" lock --write /mnt/h2/first.raw -- true
+  } >&2 3>&- 4>&-
+}
+
+serve_disk() {
+  # a folder for each test, since a client may remember names that are gone
+  mkdir "/mnt/h1/$BATS_TEST_NUMBER"
+  ln -s "/mnt/h1/$BATS_TEST_NUMBER" a
+  ln -s "/mnt/h2/$BATS_TEST_NUMBER" b
+  ln -s "/mnt/export/$BATS_TEST_NUMBER" back
+  make_raw a/disk.raw
+  wait_for 10 test -e b/disk.raw
+}
+
+@test "a writer keeps imgtool's writers out on the other host; nothing remains" {
+  serve_disk
+  for locking in on posix; do
+    anew guard holder a/disk.raw --write --locking=$locking
+    for other in on auto posix; do
+      run -124 lets_in b --write --locking=$other
+    done
+    stop holder
+    run -0 lets_in b --write
+    anew guard holder a/disk.raw --write --locking=$locking
+    kill_hard holder
+    run -0 lets_in b --write
+  done
+}
+
+@test "qemu-io on one host keeps imgtool's writers out on the other; readers cannot tell" {
+  serve_disk
+  hold_io holder -f raw a/disk.raw
+  for locking in on auto posix; do
+    run -124 lets_in b --write --locking=$locking
+    run -125 --separate-stderr lets_in b --locking=$locking
+  done
+  run -63 --separate-stderr imgtool check -f raw b/disk.raw
+  expect_message 'does not show the locks of others'
+}
+
+@test "lock-status: unknown rather than free, and why" {
+  serve_disk
+  anew guard holder a/disk.raw --write
+  json_status 1 a/disk.raw
+  expect_holder holder '{kind: "lock", identified: true}'
+  json_status 2 b/disk.raw
+  expect 'image.status == "unknown"' 'image.answers == "server-untrusted"' \
+    'image.filesystem.lock_reach == "server"' 'image.error | test("NFSv3")' \
+    'verdict("vm") == "unknown"'
+  run -2 imgtool lock-status -q --for=read --wait=1 b/disk.raw
+}
+
+@test "mount options that keep locks on one host: named, with advice, and a writer is warned" {
+  serve_disk
+  . /tmp/services
+  for option in nolock local_lock=all local_lock=posix; do
+    mkdir -p /mnt/local
+    mount_nfs3 h1 /mnt/local "nosharecache,$option"
+    local_disk=/mnt/local/$BATS_TEST_NUMBER/disk.raw
+    run -0 --separate-stderr imgtool lock --write "$local_disk" -- true
+    expect_message 'warning: ' 'do not reach other hosts'
+    run -0 --separate-stderr imgtool lock -q --write "$local_disk" -- true
+    expect_no_message
+    run -0 --separate-stderr imgtool lock "$local_disk" -- true
+    expect_no_message
+    guard holder "$local_disk" --write
+    json_status 1 "$local_disk"
+    expect_holder holder '{kind: "lock", identified: true}'
+    expect 'image.filesystem.lock_reach == "this-host"' \
+      'any(image.notes[]; test("\\((nolock|local_lock=(all|posix))\\) do not reach other hosts; mount"))'
+    run -0 lets_in b --write
+    stop holder
+    json_status 0 "$local_disk"
+    on_host h1 umount /mnt/local
+  done
+}
