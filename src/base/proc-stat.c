@@ -7,24 +7,40 @@
 
 #include "base/fd.h"
 
-guint64
-img_proc_start_ticks (pid_t pid)
+#define KERNEL_THREAD 0x00200000u
+
+/* Fields 9 and 22; FALSE if there is no such process. */
+static gboolean
+read_stat (pid_t pid, guint *flags, unsigned long long *ticks)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   g_autofree char *path = g_strdup_printf ("/proc/%d/stat", (int)pid);
-  unsigned long long ticks = 0;
 
   if (!img_fd_read_file (AT_FDCWD, path, text))
-    return 0;
+    return FALSE;
   /* Counted from behind the command's closing parenthesis: it may contain blanks and parentheses.
    */
   const char *rest = strrchr (text->str, ')');
-  if (rest == NULL
-      || sscanf (
-             rest + 1,
-             " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-             &ticks)
-             != 1)
-    return 0;
-  return ticks;
+  return rest != NULL
+         && sscanf (rest + 1,
+                    " %*c %*d %*d %*d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+                    "%llu",
+                    flags, ticks)
+                == 2;
+}
+
+guint64
+img_proc_start_ticks (pid_t pid)
+{
+  unsigned long long ticks;
+  guint flags;
+  return read_stat (pid, &flags, &ticks) ? ticks : 0;
+}
+
+gboolean
+img_proc_is_kernel_thread (pid_t pid)
+{
+  unsigned long long ticks;
+  guint flags;
+  return read_stat (pid, &flags, &ticks) && (flags & KERNEL_THREAD) != 0;
 }

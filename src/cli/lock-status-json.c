@@ -87,6 +87,22 @@ mode_to_json (const ImgHolder *holder)
                                          : "write-only");
 }
 
+/* For which NFS clients this host's server holds it. */
+static json_t *
+nfs_clients_to_json (const GPtrArray *clients)
+{
+  json_t *array = json_array ();
+  for (guint i = 0; clients != NULL && i < clients->len; i++)
+    {
+      const ImgNfsClient *client = clients->pdata[i];
+      json_t *object = json_object ();
+      json_object_set_new (object, "address", cli_json_text (client->address));
+      json_object_set_new (object, "name", cli_json_text (client->name));
+      json_array_append_new (array, object);
+    }
+  return array;
+}
+
 static json_t *
 holder_to_json (const ImgHolder *holder)
 {
@@ -106,6 +122,7 @@ holder_to_json (const ImgHolder *holder)
     json_array_append_new (processes, process_to_json (holder->processes->pdata[i]));
   json_object_set_new (object, "processes", processes);
   json_object_set_new (object, "device", cli_json_text (holder->device));
+  json_object_set_new (object, "nfs_clients", nfs_clients_to_json (holder->nfs_clients));
   json_object_set_new (object, "identified", json_boolean (holder->is_identified));
   return object;
 }

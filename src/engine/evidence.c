@@ -34,6 +34,7 @@ img_evidence_clear (ImgEvidence *evidence)
   g_clear_pointer (&evidence->lines, g_array_unref);
   g_clear_pointer (&evidence->scan, img_opener_scan_free);
   g_clear_pointer (&evidence->kernel_users, g_ptr_array_unref);
+  g_clear_pointer (&evidence->nfs_clients, g_ptr_array_unref);
 }
 
 static ImgHeldKind
@@ -168,17 +169,46 @@ explain_line (Inquiry *inquiry, const ImgLocksLine *line)
   return FALSE;
 }
 
+/* The holder that stands for all NFS clients that this host serves by @thread: whose lock is whose
+ * cannot be told. */
+static ImgHolder *
+nfs_suspect (Inquiry *inquiry, ImgNfsThread thread)
+{
+  static const char *const strangers[] = {
+    [IMG_NFS_NFSD] = "an NFS client",
+    [IMG_NFS_LOCKD] = "an NFS client (of version 3, which is not told)",
+  };
+  for (guint i = 0; i < inquiry->suspects->len; i++)
+    {
+      ImgHolder *old = g_array_index (inquiry->suspects, Suspect, i).holder;
+      if (old->nfs_clients != NULL && old->stranger == strangers[thread])
+        return old;
+    }
+  ImgHolder *holder = add_suspect (inquiry, IMG_HOLDER_LOCK, IMG_HELD_POSIX, NULL);
+  holder->stranger = strangers[thread];
+  holder->nfs_clients = img_nfs_client_array ();
+  const GPtrArray *clients = inquiry->evidence->nfs_clients;
+  for (guint i = 0; thread == IMG_NFS_NFSD && clients != NULL && i < clients->len; i++)
+    if (((ImgNfsClient *)clients->pdata[i])->has_lock)
+      g_ptr_array_add (holder->nfs_clients, img_nfs_client_copy (clients->pdata[i]));
+  holder->is_identified = holder->nfs_clients->len > 0;
+  return holder;
+}
+
 /* A lock in the kernel's table that no visible descriptor accounts for. The kernel's own word for
  * the owner of a POSIX lock is good. */
 static void
 accuse_by_table (Inquiry *inquiry, const ImgLocksLine *line)
 {
   ImgHeldKind held = held_kind_of (line->kind);
-  ImgHolder *holder = NULL;
+  ImgNfsThread thread = line->kind == IMG_LOCKS_LINE_POSIX && line->range.pid > 0
+                            ? img_nfs_thread ((pid_t)line->range.pid)
+                            : IMG_NFS_NOT;
+  ImgHolder *holder = thread == IMG_NFS_NOT ? NULL : nfs_suspect (inquiry, thread);
 
   /* The process that took an flock() may have passed it on and gone, and its number be another's.
    */
-  if (line->kind == IMG_LOCKS_LINE_POSIX && line->range.pid > 0)
+  if (line->kind == IMG_LOCKS_LINE_POSIX && line->range.pid > 0 && holder == NULL)
     {
       for (guint i = 0; i < inquiry->suspects->len && holder == NULL; i++)
         {
@@ -294,9 +324,13 @@ accuse_by_answer (Inquiry *inquiry, const ImgLockRange *range)
   const ImgEvidence *evidence = inquiry->evidence;
   const ImgOpener *opener = range->pid > 0 ? find_opener (evidence, range->pid) : NULL;
   gboolean is_local = img_fs_is_this_host_only (evidence->fs_kind);
+  ImgNfsThread thread
+      = is_local && range->pid > 0 ? img_nfs_thread ((pid_t)range->pid) : IMG_NFS_NOT;
   ImgHolder *holder;
 
-  if (opener == NULL && !(is_local && range->pid > 0))
+  if (thread != IMG_NFS_NOT)
+    holder = nfs_suspect (inquiry, thread);
+  else if (opener == NULL && !(is_local && range->pid > 0))
     {
       holder = unidentified (inquiry, IMG_HOLDER_LOCK,
                              is_local && range->pid < 0 ? IMG_HELD_OFD : IMG_HELD_UNKNOWN);
@@ -310,7 +344,7 @@ accuse_by_answer (Inquiry *inquiry, const ImgLockRange *range)
         add_descriptor (holder, opener);
     }
   img_holder_add_range (holder, range);
-  return holder->is_identified;
+  return holder->is_identified || thread != IMG_NFS_NOT;
 }
 
 /* What to make of locks that nobody on this host accounts for, and of the process that the file
@@ -395,6 +429,25 @@ accuse_openers (Inquiry *inquiry)
     }
 }
 
+/* What NFS clients have open without a lock no process of this host has open. */
+static void
+accuse_nfs_openers (Inquiry *inquiry)
+{
+  const GPtrArray *clients = inquiry->evidence->nfs_clients;
+  for (guint i = 0; clients != NULL && inquiry->evidence->scan != NULL && i < clients->len; i++)
+    {
+      const ImgNfsClient *client = clients->pdata[i];
+      if (client->has_lock || (!client->can_read && !client->can_write))
+        continue;
+      ImgHolder *holder = add_suspect (inquiry, IMG_HOLDER_OPENER, IMG_HELD_NO_LOCK, NULL);
+      holder->nfs_clients = img_nfs_client_array ();
+      g_ptr_array_add (holder->nfs_clients, img_nfs_client_copy (client));
+      holder->knows_mode = TRUE;
+      holder->can_read = client->can_read;
+      holder->can_write = client->can_write;
+    }
+}
+
 static void
 accuse_kernel (Inquiry *inquiry)
 {
@@ -423,6 +476,8 @@ accuse_unseen_writer (Inquiry *inquiry)
         return;
     }
   ImgHolder *holder = unidentified (inquiry, IMG_HOLDER_OPENER, IMG_HELD_NO_LOCK);
+  if (img_nfs_is_served () && inquiry->evidence->scan != NULL)
+    holder->stranger = "a process that could not be found, or an NFS client";
   holder->can_write = TRUE; /* how else it is open is not known */
 }
 
@@ -479,6 +534,7 @@ img_evidence_holders (const ImgEvidence *evidence, GPtrArray *notes)
   explain_table (&inquiry);
   explain_answers (&inquiry);
   accuse_openers (&inquiry);
+  accuse_nfs_openers (&inquiry);
   accuse_kernel (&inquiry);
   accuse_unseen_writer (&inquiry);
   return conclude (&inquiry);

@@ -17,6 +17,7 @@ typedef struct
   GArray *lines;           /* owned; ImgLocksLine of /proc/locks that have the key */
   ImgOpenerScan *scan;     /* owned; NULL: not made */
   GPtrArray *kernel_users; /* owned; ImgKernelUser, NULL: not looked for */
+  GPtrArray *nfs_clients;  /* owned; ImgNfsClient, NULL: not looked for */
   ImgWriters writers;
 } ImgEvidence;
 

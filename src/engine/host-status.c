@@ -72,12 +72,22 @@ static GPtrArray *
 judge (GPtrArray *openers, GArray *lines)
 {
   g_autoptr (GPtrArray) notes = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) clients = NULL;
   ImgOpenerScan some = { .openers = openers };
   ImgEvidence evidence = { .key = { .is_ambiguous = lines == NULL },
                            .fs_kind = IMG_FS_LOCAL,
                            .lines = lines,
                            .scan = &some,
                            .writers = IMG_WRITERS_UNKNOWN };
+  if (lines != NULL)
+    {
+      const ImgLocksLine *first = &g_array_index (lines, ImgLocksLine, 0);
+      evidence.key.major = first->major;
+      evidence.key.minor = first->minor;
+      evidence.key.locks_ino = first->ino;
+      evidence.key.has_key = TRUE;
+      evidence.nfs_clients = clients = img_nfs_clients (&evidence.key);
+    }
   return img_evidence_holders (&evidence, notes);
 }
 

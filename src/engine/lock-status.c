@@ -54,6 +54,20 @@ add_note (ImgStatus *status, const char *format, ...)
   va_end (arguments);
 }
 
+/* "NFS client 10.0.0.1", "NFS clients 10.0.0.1 and 10.0.0.2". */
+static void
+append_nfs_clients (GString *text, const ImgHolder *holder)
+{
+  const GPtrArray *clients = holder->nfs_clients;
+  g_string_append (text, clients->len == 1 ? "NFS client " : "NFS clients ");
+  for (guint i = 0; i < clients->len; i++)
+    {
+      const ImgNfsClient *client = clients->pdata[i];
+      g_autofree char *safe = img_text_escape (client->address, -1);
+      g_string_append_printf (text, "%s%s", i > 0 ? " and " : "", safe);
+    }
+}
+
 char *
 img_holder_describe (const ImgHolder *holder, gboolean with_vm)
 {
@@ -69,6 +83,8 @@ img_holder_describe (const ImgHolder *holder, gboolean with_vm)
       g_autofree char *device = img_text_escape (holder->device, -1);
       g_string_append_printf (text, "%s %s", kernel_kinds[holder->kernel_kind], device);
     }
+  else if (holder->nfs_clients != NULL && holder->nfs_clients->len > 0)
+    append_nfs_clients (text, holder);
   else if (holder->processes->len == 0)
     g_string_append (text, holder->stranger);
   for (guint i = 0; i < holder->processes->len; i++)
@@ -157,6 +173,8 @@ gather (Look *look)
       return;
     }
   g_autofree char *path = real_path (look->node);
+  if (evidence->fs_kind == IMG_FS_LOCAL)
+    evidence->nfs_clients = img_nfs_clients (&evidence->key);
   evidence->kernel_users = img_kernel_users (&evidence->key, path, look->node);
   if (!needs_scan (look))
     return;
@@ -198,6 +216,27 @@ note_reach (const Look *look)
     g_ptr_array_add (look->status->notes, advice);
 }
 
+/* With a delegation an NFS client locks without telling the server, until somebody else opens the
+ * file for writing. */
+static void
+note_delegations (const Look *look)
+{
+  const GPtrArray *clients = look->evidence.nfs_clients;
+  look->status->may_hide_locks = FALSE;
+  for (guint i = 0; clients != NULL && i < clients->len; i++)
+    {
+      const ImgNfsClient *client = clients->pdata[i];
+      g_autofree char *safe = img_text_escape (client->address, -1);
+      if (!client->has_delegation || client->has_lock)
+        continue;
+      look->status->may_hide_locks = TRUE;
+      add_note (look->status,
+                "NFS client %s has a delegation: locks that it has do not show here "
+                "before somebody else opens the image for writing",
+                safe);
+    }
+}
+
 static void
 note_what_was_not_seen (const Look *look)
 {
@@ -224,6 +263,7 @@ note_what_was_not_seen (const Look *look)
       add_note (status, "on a %s file system other hosts may have it open without a lock", safe);
     }
   note_reach (look);
+  note_delegations (look);
   if (status->probe != NULL && status->probe->is_truncated)
     add_note (status, "there are more locks than are listed here");
 }
@@ -415,7 +455,8 @@ img_status_is_certain (const ImgStatus *status)
 {
   if (status->state == IMG_STATUS_UNKNOWN || status->has_changed)
     return FALSE;
-  return status->state == IMG_STATUS_IN_USE || knows_all_writers (status);
+  return status->state == IMG_STATUS_IN_USE
+         || (knows_all_writers (status) && !status->may_hide_locks);
 }
 
 gboolean
@@ -425,7 +466,7 @@ img_status_is_certain_for (const ImgStatus *status, ImgUse use)
   ImgPermSet set = img_use_permissions (use, g_strcmp0 (status->format, "raw") == 0);
   if (kind != IMG_VERDICT_POSSIBLE)
     return kind != IMG_VERDICT_UNKNOWN;
-  if (status->has_changed)
+  if (status->has_changed || (status->may_hide_locks && (set.uses & IMG_PERM_WRITE)))
     return FALSE;
   return !(set.forbids & IMG_PERM_WRITE) || knows_all_writers (status);
 }

@@ -71,8 +71,9 @@ typedef struct
   GPtrArray *queue;   /* owned ImgQueued: who waits for a lock, who has a lease */
   ImgVerdict verdicts[IMG_N_USES];
   gboolean openers_scanned, openers_complete, no_writers_proven, has_changed;
-  guint n_uninspected; /* processes that may not be looked into */
-  GPtrArray *notes;    /* owned char *: what could not be seen */
+  gboolean may_hide_locks; /* NFS clients of this host may have locks that only they know of */
+  guint n_uninspected;     /* processes that may not be looked into */
+  GPtrArray *notes;        /* owned char *: what could not be seen */
 } ImgStatus;
 
 /* Look at the image @path. NULL only for what is no image: a missing file, a directory ... */

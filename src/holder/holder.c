@@ -17,6 +17,7 @@ img_holder_free (ImgHolder *holder)
 {
   g_array_unref (holder->ranges);
   g_ptr_array_unref (holder->processes);
+  g_clear_pointer (&holder->nfs_clients, g_ptr_array_unref);
   g_free (holder->device);
   g_free (holder);
 }

@@ -8,6 +8,7 @@
 
 #include "holder/dialect.h"
 #include "holder/kernel-users.h"
+#include "holder/nfs-server.h"
 #include "holder/process.h"
 #include "lock/permission.h"
 
@@ -39,6 +40,8 @@ typedef struct
   GPtrArray *processes;   /* owned ImgProcess; may be empty */
   gboolean is_identified; /* FALSE: somebody, but not known who */
   const char *stranger;   /* constant; how to call who is not identified */
+  GPtrArray *nfs_clients; /* owned ImgNfsClient; NULL: it is no NFS server's, which then has no
+                             processes worth naming; empty: they are not known */
   ImgKernelUserKind kernel_kind;
   char *device; /* owned; for IMG_HOLDER_KERNEL */
 } ImgHolder;

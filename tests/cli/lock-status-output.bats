@@ -153,7 +153,7 @@ on_terminal() {
   expect 'image.filesystem | keys_unsorted == ["type", "kind", "mount_options", "lock_reach"]'
   expect 'image.permissions[0] | keys_unsorted == ["name", "used", "forbidden"]'
   expect 'holders[0] | keys_unsorted == ["kind", "lock", "style", "uses", "forbids", "ranges",
-    "mode", "processes", "device", "identified"]'
+    "mode", "processes", "device", "nfs_clients", "identified"]'
   expect 'holders[0].ranges[0] | keys_unsorted == ["type", "start", "end"]'
   expect 'holders[0].processes[0] | keys_unsorted == ["pid", "command", "cmdline", "user", "uid",
     "start_time", "vm_name", "fds"]'

@@ -10,6 +10,7 @@
 #include "engine/evidence.h"
 #include "engine/verdict.h"
 #include "base/mounts.h"
+#include "holder/nfs-server.h"
 #include "holder/process.h"
 
 static char *
@@ -67,6 +68,45 @@ START_TEST (file_systems_are_sorted)
   ck_assert_int_eq (img_fs_kind_of ("nfs4"), IMG_FS_NETWORK);
   ck_assert_int_eq (img_fs_kind_of ("newfs"), IMG_FS_UNKNOWN);
   ck_assert (!img_fs_is_this_host_only (IMG_FS_UNKNOWN));
+}
+END_TEST
+
+START_TEST (nfs_clients_are_read)
+{
+  static const char info[] = "clientid: 0xe8\naddress: \"[fe80::1]:828\"\nstatus: confirmed\n"
+                             "name: \"Linux \\\"x address: \\\"1.2.3.4:5\\\"\"\n";
+  static const char states[]
+      = "- 0x01: { type: open, access: r-, deny: --, superblock: \"07:00:12\", filename: \"/a\" }\n"
+        "- 0x02: { type: lock, superblock: \"07:00:12\", filename: \"/a\", owner: \"x\" }\n"
+        "- 0x03: { type: open, access: rw, deny: --, superblock: \"07:00:13\", filename: "
+        "\"/superblock: \\\"07:00:14\\\"\" }\n"
+        "- 0x05: { type: deleg, access: r, superblock: \"07:00:16\", filename: \"/e\" }\n"
+        "- 0x04: { type: deleg, access: w, superblock: \"07:00:15\", filename: \"/d\" }\n";
+  ImgNfsClient client = { 0 };
+  ck_assert (img_nfs_info_parse (info, &client));
+  ck_assert_str_eq (client.address, "[fe80::1]");
+  ck_assert_str_eq (client.name, "Linux \\");
+  ck_assert (!img_nfs_info_parse ("status: address: \"1.2.3.4:5\"\n", &client));
+  ck_assert (!img_nfs_info_parse ("address: \"none\"\n", &client));
+
+  ck_assert (img_nfs_states_parse (states, "07:00:12", &client));
+  ck_assert (client.has_lock && client.can_read && !client.can_write);
+  client.has_lock = client.can_read = FALSE;
+  ck_assert (img_nfs_states_parse (states, "07:00:13", &client));
+  ck_assert (!client.has_lock && client.can_read && client.can_write);
+  client.can_read = client.can_write = FALSE;
+  ck_assert (img_nfs_states_parse (states, "07:00:15", &client));
+  ck_assert (!client.has_lock && client.has_delegation && client.can_write && !client.can_read);
+  client.has_delegation = client.can_write = FALSE;
+  ck_assert (img_nfs_states_parse (states, "07:00:16", &client));
+  ck_assert (client.has_delegation && !client.can_read && !client.can_write);
+  ck_assert (!img_nfs_states_parse (states, "07:00:14", &client));
+  ck_assert (!img_nfs_states_parse (states, "07:00:1", &client));
+  ck_assert (!img_nfs_states_parse ("", "07:00:12", &client));
+  g_free (client.address);
+  g_free (client.name);
+  /* This process calls itself as it likes; it is no thread of the kernel's. */
+  ck_assert_int_eq (img_nfs_thread (getpid ()), IMG_NFS_NOT);
 }
 END_TEST
 
@@ -243,6 +283,7 @@ main (void)
   tcase_add_test (parse, vm_names_are_found);
   tcase_add_test (parse, mount_lines_are_parsed);
   tcase_add_test (parse, file_systems_are_sorted);
+  tcase_add_test (parse, nfs_clients_are_read);
   tcase_add_test (parse, dialects_are_told_apart);
   tcase_add_test (parse, formats_are_recognised);
   tcase_add_test (who, ranges_block_what_qemu_would_refuse);

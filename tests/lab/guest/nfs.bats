@@ -67,6 +67,40 @@ serve_disk() {
   done
 }
 
+@test "on the server: the holder is named by its address" {
+  serve_disk
+  for locking in on posix; do
+    anew guard holder a/disk.raw --write --locking=$locking
+    json_status 1 back/disk.raw
+    expect 'holders | length == 1' 'holders[0] | .kind == "lock" and .processes == [] and .identified' \
+      'holders[0].nfs_clients | length == 1 and .[0].address == "10.77.1.2" and (.[0].name | test("h1$"))' \
+      'holders[0].uses == ["consistent read", "write", "resize"]' 'verdict("vm") == "blocked"' \
+      'image.uses.vm.reason | test("^NFS client 10.77.1.2 ")'
+    run -1 imgtool lock-status back/disk.raw
+    expect_text 'in use: locked by NFS client 10.77.1.2'
+    run -124 --separate-stderr imgtool lock back/disk.raw -- true
+    expect_message 'It is held by NFS client 10.77.1.2'
+    stop holder
+  done
+  # A reader may have a delegation, and keep its locks to itself until somebody opens it to write.
+  guard one a/disk.raw
+  guard two b/disk.raw
+  run --separate-stderr imgtool lock-status --strict --for=vm --output=json back/disk.raw
+  ((status != 0))
+  [[ $status != 2 ]] || expect 'any(image.notes[]; test("NFS client 10.77..*has a delegation"))'
+  run -124 --separate-stderr imgtool lock --write back/disk.raw -- true
+  json_status 1 back/disk.raw
+  expect 'holders | length == 1' '[holders[0].nfs_clients[].address] | sort == ["10.77.1.2", "10.77.2.2"]'
+  stop one
+  stop two
+  # open without a lock, for reading by the one and for writing by the other
+  hold_open writer read-write a/disk.raw
+  hold_open reader read-only b/disk.raw
+  json_status 1 back/disk.raw
+  expect '[holders[] | select(.kind == "opener") | [.nfs_clients[0].address, .mode]] | sort ==
+    [["10.77.1.2", "read-write"], ["10.77.2.2", "read-only"]]' 'verdict("vm") == "unsafe"'
+}
+
 @test "two imgtools and a qemu-io on two hosts: never two writers" {
   serve_disk
   contend --locking=posix

@@ -70,6 +70,19 @@ serve_disk() {
   run -2 imgtool lock-status -q --for=read --wait=1 b/disk.raw
 }
 
+@test "on the server: the holder is an NFS client" {
+  serve_disk
+  guard holder a/disk.raw --write
+  json_status 1 back/disk.raw
+  expect 'holders | length == 1' 'holders[0].processes == []' 'holders[0].kind == "lock"' \
+    'holders[0].nfs_clients == []' 'holders[0].identified == false' \
+    'holders[0].uses == ["consistent read", "write", "resize"]' 'verdict("vm") == "blocked"'
+  run -1 imgtool lock-status back/disk.raw
+  expect_text 'in use: locked by an NFS client (of version 3, which is not told)'
+  run -1 imgtool lock-status --all -o IMAGE,STATUS,PID,USES
+  expect_text "$(stat -c %i back/disk.raw)"
+}
+
 @test "mount options that keep locks on one host: named, with advice, and a writer is warned" {
   serve_disk
   . /tmp/services
