@@ -293,9 +293,10 @@ warns() {
     '$IMGTOOL' lock --write --wait=30 --locking=posix b/disk.raw -- bash -c '$inside' || echo failed >>overlaps; done; echo done"
   start three bash -c "for ((i = 0; i < ROUNDS; i++)); do
     qemu-io -f raw -c 'write 0 512' -c 'sleep 5' b/disk.raw; done; echo done"
-  says one '^done'
-  says two '^done'
-  says three '^done'
+  for name in one two three; do
+    wait_for $((20 + ROUNDS * 2)) said_or_died $name '^done'
+    grep -q '^done' "$HOLD/$name.out"
+  done
   refute test -s overlaps
 }
 

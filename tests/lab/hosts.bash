@@ -68,7 +68,7 @@ contend() {
     qemu-io -f raw -c "write -P $((RANDOM % 255)) 0 512" -c "sleep 5" \
       -c "write -P $((RANDOM % 255)) 0 512" b/disk.raw; done; echo done'
   for name in one two three; do
-    wait_for 110 said_or_died $name '^done'
+    wait_for $((100 + ROUNDS * 4)) said_or_died $name '^done'
     grep -q '^done' "$HOLD/$name.out"
   done
 }

@@ -7,5 +7,5 @@ load lib-lab
 load uml
 
 @test "NFSv4.0 between two hosts" {
-  guest 110 nfs.bats NFS=4.0 'FILTER=each mode|named'
+  guest 200 nfs.bats NFS=4.0 'FILTER=each mode|named'
 }

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Locks on NFS between two hosts, in a guest: see guest/nfs.bats and guest/nfs3.bats for what is
-# tested.
+# Locks on NFSv4.2 between two hosts, in a guest: see guest/nfs.bats for what is tested.
 # shellcheck disable=SC2030,SC2031
 
 load ../cli/lib
@@ -8,9 +7,5 @@ load lib-lab
 load uml
 
 @test "NFSv4.2 between two hosts" {
-  guest 110 nfs.bats NFS=4.2
-}
-
-@test "NFSv3 between two hosts" {
-  guest 110 nfs3.bats NFS=3
+  guest 200 nfs.bats NFS=4.2
 }

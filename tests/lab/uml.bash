@@ -4,9 +4,10 @@
 # file servers and mounts of its own. For tests that have loaded lib-lab.
 
 # guest SECONDS FILE.bats [NAME=VALUE...]: boots, runs that file of folder guest there and powers
-# off; its TAP is in $output. False unless each test there passed.
+# off, within SECONDS and the time for LAB_ROUNDS; its TAP is in $output. False unless each test
+# there passed.
 guest() {
-  local seconds=$1 file=$2 word skipped
+  local seconds=$(($1 + ${LAB_ROUNDS:-0} * 4)) file=$2 word skipped
   shift 2
   require root uml ip modprobe
   mkdir -p guest uml
