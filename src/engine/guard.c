@@ -10,6 +10,10 @@
 #include "base/text.h"
 #include "file/adopt.h"
 
+/* For a file server that is away while a guard ends: GlusterFS's clients took 3 s to find a new
+ * brick. */
+#define VERIFY_PATIENCE (10 * G_TIME_SPAN_SECOND)
+
 struct ImgGuard
 {
   GPtrArray *files;    /* owned ImgFile */
@@ -129,14 +133,36 @@ img_guard_new (const ImgImageSpec *specs, guint n, const ImgGuardParams *params,
   return g_steal_pointer (&guard);
 }
 
+/* A server that was restarted is back soon, and then says what became of the lock. */
+static gboolean
+verify_with_patience (ImgFile *file, gint64 deadline, ImgLockState *state, GError **error)
+{
+  while (img_file_verify_lock (file, state, error))
+    {
+      if (*state != IMG_LOCK_UNANSWERED)
+        return TRUE;
+      if (g_get_monotonic_time () >= deadline)
+        {
+          g_autofree char *safe = img_text_escape (img_file_path (file), -1);
+          return img_throw (error, IMG_ERROR_LOCK_LOST,
+                            "the lock on '%s' may have been lost: its file server does not answer "
+                            "any more",
+                            safe);
+        }
+      g_usleep (100000);
+    }
+  return FALSE;
+}
+
 gboolean
 img_guard_verify (ImgGuard *guard, gboolean *is_certain, GError **error)
 {
+  gint64 deadline = g_get_monotonic_time () + VERIFY_PATIENCE;
   *is_certain = TRUE;
   for (guint i = 0; i < guard->files->len; i++)
     {
       ImgLockState state;
-      if (!img_file_verify_lock (guard->files->pdata[i], &state, error))
+      if (!verify_with_patience (guard->files->pdata[i], deadline, &state, error))
         return FALSE;
       *is_certain &= state == IMG_LOCK_HELD;
     }

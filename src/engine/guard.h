@@ -25,7 +25,8 @@ ImgGuard *img_guard_new (const ImgImageSpec *specs, guint n, const ImgGuardParam
                          GError **error);
 
 /* Whether all locks are there, from when they were taken until now: IMG_ERROR_LOCK_LOST if one was
- * lost. *@is_certain is FALSE if that cannot be told on some file system. */
+ * lost, or if the server that showed it then does not answer now, for some seconds. *@is_certain is
+ * FALSE if it could not be told from the beginning, or others have locked the same. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_guard_verify (ImgGuard *guard, gboolean *is_certain, GError **error);
 

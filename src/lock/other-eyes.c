@@ -13,7 +13,7 @@ state_of_byte (int fd, guint64 byte, pid_t owner)
   ImgLockRange found;
   gboolean is_locked = FALSE;
   if (img_lock_query (fd, IMG_LOCK_POSIX, byte, byte, &is_locked, &found) != 0)
-    return IMG_LOCK_UNVERIFIED;
+    return IMG_LOCK_UNANSWERED;
   if (!is_locked)
     return IMG_LOCK_LOST;
   return found.pid == owner ? IMG_LOCK_HELD : IMG_LOCK_UNVERIFIED;

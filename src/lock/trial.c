@@ -29,8 +29,18 @@ img_trial_make (int fd, ImgLockKind kind)
   if (is_listed (fd, &could_read))
     result = IMG_TRIAL_KERNEL;
   else if (could_read)
-    result = img_lock_byte_seen_by_others (fd, IMG_TRIAL_BYTE) == IMG_LOCK_LOST ? IMG_TRIAL_HIDDEN
-                                                                                : IMG_TRIAL_SHOWN;
+    switch (img_lock_byte_seen_by_others (fd, IMG_TRIAL_BYTE))
+      {
+      case IMG_LOCK_HELD:
+      case IMG_LOCK_UNVERIFIED: /* the server names somebody else, or nobody */
+        result = IMG_TRIAL_SHOWN;
+        break;
+      case IMG_LOCK_LOST:
+        result = IMG_TRIAL_HIDDEN;
+        break;
+      case IMG_LOCK_UNANSWERED:
+        break;
+      }
   if (img_unlock_byte (fd, kind, IMG_TRIAL_BYTE) != 0)
     return IMG_TRIAL_NONE;
   return result;

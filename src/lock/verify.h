@@ -22,5 +22,6 @@ ImgLockProof *img_lock_proof_new (ImgLock *lock);
 void img_lock_proof_free (ImgLockProof *proof);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgLockProof, img_lock_proof_free)
 
-/* Look now. A lock that holds nothing is IMG_LOCK_HELD. */
+/* Look now. A lock that holds nothing is IMG_LOCK_HELD; IMG_LOCK_UNANSWERED only if it was seen
+ * when it was new. */
 ImgLockState img_lock_verify (ImgLockProof *proof);
