@@ -4,15 +4,21 @@
 # that have loaded lib-lab and hosts.
 
 battery_head() {
-  printf '| %s ' 'file system' on off auto posix close exit 'kill -9' 'status here' 'status there'
+  printf '| %s ' 'file system' on off auto posix 'a VM' close exit 'kill -9' 'status here' \
+    'status there'
   echo '|'
-  printf '|%s' --- --- --- --- --- --- --- --- --- ---
+  printf '|%s' --- --- --- --- --- --- --- --- --- --- ---
   echo '|'
 }
 
-# in_or_out COMMAND...: an imgtool, a qemu-img
+# in_or_out COMMAND...: an imgtool, a qemu-img, a VM
 in_or_out() {
   if "$@" >/dev/null 2>&1; then echo IN; else echo out; fi
+}
+
+lets_in_in_some_mode() {
+  lets_in "$1" --write --locking=on || lets_in "$1" --write --locking=auto ||
+    lets_in "$1" --write --locking=posix
 }
 
 # what_remains: how long until each mount lets a writer in
@@ -61,17 +67,23 @@ battery() {
     anew guard holder a/disk.raw --write --locking=$mode
     other=$mode
     [[ $mode != off ]] || other=auto
-    printf '| imgtool %s, qemu-img %s ' "$(in_or_out lets_in b --write --locking=$other)" \
-      "$(in_or_out lets_in_qemu_img b)"
+    printf '| imgtool %s, qemu-img %s, VM %s ' \
+      "$(in_or_out lets_in b --write --locking=$other)" "$(in_or_out lets_in_qemu_img b)" \
+      "$(in_or_out lets_in_vm b)"
     stop holder
   done
+  new_disk
+  hold_vm holder a
+  printf '| imgtool %s, qemu-img %s ' "$(in_or_out lets_in_in_some_mode b)" \
+    "$(in_or_out lets_in_qemu_img b)"
+  stop holder
   for mode in on posix; do
     new_disk
     # ends, and does not unlock before
     sleep 0.2 | "$TOOLS/locker" --read-write "${kinds[$mode]}" a/disk.raw 100 2 201 1 >/dev/null
     remains[close-$mode]=$(what_remains)
     new_disk
-    "$IMGTOOL" lock --write --locking=$mode a/disk.raw -- true
+    "$IMGTOOL" lock -q --write --locking=$mode a/disk.raw -- true
     remains[exit-$mode]=$(what_remains)
     new_disk
     anew guard holder a/disk.raw --write --locking=$mode

@@ -297,7 +297,7 @@ warns() {
     wait_for $((20 + ROUNDS * 2)) said_or_died $name '^done'
     grep -q '^done' "$HOLD/$name.out"
   done
-  refute test -s overlaps
+  expect_no_overlaps
 }
 
 @test "a loop device on a server that has stopped does not hold up a look at another file" {

@@ -48,6 +48,26 @@ serve_disk() {
   wait_for 2 lets_in b --write
 }
 
+@test "GlusterFS: a virtual machine and imgtool keep each other out" {
+  serve_disk
+  hold_vm holder a
+  for locking in on auto posix; do
+    run -124 lets_in b --locking=$locking
+    run -124 lets_in b --write --locking=$locking
+  done
+  json_status 1 b/disk.raw
+  expect 'holders[0].identified == false' 'verdict("vm") == "blocked"'
+  stop holder
+  wait_for 2 lets_in b --write
+  for locking in on posix; do
+    anew guard holder a/disk.raw --write --locking=$locking
+    run -1 --separate-stderr lets_in_vm b
+    expect_message 'Failed to get'
+    stop holder
+  done
+  run -0 lets_in_vm b
+}
+
 @test "GlusterFS: nothing remains after an exit, soon nothing after a close or kill -9" {
   serve_disk
   for locking in on posix; do
@@ -91,7 +111,7 @@ serve_disk() {
   require qemu-io
   serve_disk
   contend --locking=posix
-  refute test -s overlaps
+  expect_no_overlaps
 }
 
 # guard_through_restart LOCKING [WAIT]: a guard sees the server go and come back. Its command ends at

@@ -25,6 +25,18 @@ lets_in_qemu_img() {
   timeout 20 qemu-img resize -q --image-opts "$(as_qemu "$1" "${2:-on}")" 4M
 }
 
+# lets_in_vm MOUNT [LOCKING]: whether a virtual machine starts that writes there
+lets_in_vm() {
+  timeout 30 "$QEMU" -S -machine "$QEMU_MACHINE" -nodefaults -display none -monitor stdio \
+    -blockdev "driver=file,node-name=file,filename=$1/disk.raw,locking=${2:-on}" \
+    -blockdev driver=raw,node-name=raw,file=file -device virtio-blk-pci,drive=raw <<<quit >/dev/null
+}
+
+# hold_vm NAME MOUNT: a virtual machine that writes there
+hold_vm() {
+  hold_qemu "$1" -drive "file=$2/disk.raw,format=raw,if=virtio"
+}
+
 # keeps_out_all MOUNT: imgtool in each mode that locks, qemu-img and qemu-io
 keeps_out_all() {
   local mode

@@ -29,3 +29,11 @@ kill_hard() {
 lets_in() {
   timeout --foreground 20 "$IMGTOOL" lock -q "${@:2}" "$1/disk.raw" -- true
 }
+
+# expect_no_overlaps: of those who contended for an image, no two were in at once
+expect_no_overlaps() {
+  [[ ! -s overlaps ]] || {
+    sort overlaps | uniq -c
+    return 1
+  }
+}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
-# In the guest: an NFS server and two client hosts, h1 and h2, each a network namespace with a name
-# and a cable of its own. GUEST_NFS is the version: 3, whose locks are the business of services of
-# their own on each host, or 4.0 and later.
+# In the guest: an NFS server and two client hosts, h1 and h2. For tests that have loaded network.
+# GUEST_NFS is the version: 3, whose locks are the business of services of their own on each host,
+# or 4.0 and later.
 
 LEASE=10 # seconds; the least that the server takes
 
@@ -34,16 +34,6 @@ start_server() {
     rpc.nfsd -H 0.0.0.0 -N 3 4
   fi
   echo Y >/proc/fs/nfsd/v4_end_grace
-}
-
-add_host() {
-  ip netns add "$1"
-  ip link add "to-$1" type veth peer name cable netns "$1"
-  ip addr add "10.77.$2.1/24" dev "to-$1"
-  ip link set "to-$1" up
-  ip -n "$1" addr add "10.77.$2.2/24" dev cable
-  ip -n "$1" link set cable up
-  ip -n "$1" link set lo up
 }
 
 # start_services HOST: what locks need there with version 3. It has its own /run, where they meet,
@@ -92,12 +82,4 @@ mount_on() {
 # mount_nfs3 HOST FOLDER [OPTIONS]
 mount_nfs3() {
   on_host "$1" mount -t nfs -o "vers=3,proto=tcp${3:+,$3}" "10.77.${1#h}.1:/mnt/export" "$2"
-}
-
-cut_off() {
-  ip -n "$1" link set cable down
-}
-
-reconnect() {
-  ip -n "$1" link set cable up
 }

@@ -5,6 +5,7 @@
 load ../../cli/lib
 load ../lib-lab
 load ../hosts
+load network
 load nfs
 
 setup_file() {
