@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 void
@@ -14,20 +15,60 @@ img_fd_clear (ImgFd *fd)
   errno = saved_errno;
 }
 
+/* off_t is signed, and a range must not leave it. */
+static gboolean
+is_in_range (guint64 offset, gsize length)
+{
+  if (offset <= G_MAXINT64 && length <= G_MAXINT64 - offset)
+    return TRUE;
+  errno = EOVERFLOW;
+  return FALSE;
+}
+
+gssize
+img_fd_read_once (int fd, guint64 offset, void *buffer, gsize length, int flags)
+{
+  struct iovec part = { .iov_base = buffer, .iov_len = length };
+  ssize_t got;
+
+  if (!is_in_range (offset, length))
+    return -1;
+  do
+    got = preadv2 (fd, &part, 1, (off_t)offset, flags);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
+gssize
+img_fd_write_once (int fd, guint64 offset, const void *buffer, gsize length, int flags)
+{
+  struct iovec part = { .iov_base = (void *)(guintptr)buffer, .iov_len = length };
+  ssize_t put;
+
+  if (!is_in_range (offset, length))
+    return -1;
+  do
+    put = pwritev2 (fd, &part, 1, (off_t)offset, flags);
+  while (put < 0 && errno == EINTR);
+  if (put == 0 && length > 0)
+    {
+      /* Trying again would never end. */
+      errno = EIO;
+      return -1;
+    }
+  return put;
+}
+
 gssize
 img_fd_read_at (int fd, guint64 offset, void *buffer, gsize length)
 {
   gsize done = 0;
-  if (offset > G_MAXINT64 || length > G_MAXINT64 - offset)
-    {
-      errno = EOVERFLOW;
-      return -1;
-    }
+
+  if (!is_in_range (offset, length))
+    return -1;
   while (done < length)
     {
-      ssize_t got = pread (fd, (char *)buffer + done, length - done, (off_t)(offset + done));
-      if (got < 0 && errno == EINTR)
-        continue;
+      gssize got = img_fd_read_once (fd, offset + done, (char *)buffer + done, length - done, 0);
       if (got < 0)
         return -1;
       if (got == 0)
@@ -35,6 +76,22 @@ img_fd_read_at (int fd, guint64 offset, void *buffer, gsize length)
       done += (gsize)got;
     }
   return (gssize)done;
+}
+
+gboolean
+img_fd_write_at (int fd, guint64 offset, const void *buffer, gsize length)
+{
+  gsize done = 0;
+
+  while (done < length)
+    {
+      gssize put
+          = img_fd_write_once (fd, offset + done, (const char *)buffer + done, length - done, 0);
+      if (put < 0)
+        return FALSE;
+      done += (gsize)put;
+    }
+  return TRUE;
 }
 
 gssize
@@ -76,7 +133,9 @@ img_fd_write_all (int fd, const void *bytes, gsize length)
       ssize_t put = write (fd, rest, length);
       if (put < 0 && errno == EINTR)
         continue;
-      if (put < 0)
+      if (put == 0)
+        errno = EIO;
+      if (put <= 0)
         return FALSE;
       rest += put;
       length -= (gsize)put;

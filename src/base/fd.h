@@ -2,8 +2,8 @@
 /* File descriptors with an owner, and whole reads and writes.
  *
  * g_auto (ImgFd) closes itself. The I/O functions here are the only callers of read(2), write(2)
- * and pread(2) in the program: they retry EINTR, do all they were asked or fail, and never move a
- * shared file position unless they say so. */
+ * and their kin in the program: they retry EINTR, do all they were asked or fail unless they say
+ * "once" or "some", and never move a shared file position unless they say so. */
 #pragma once
 
 #include <glib.h>
@@ -41,3 +41,17 @@ gssize img_fd_read_some (int fd, void *buffer, gsize length);
 /* Write all of @length bytes at the current position. FALSE with errno set. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_fd_write_all (int fd, const void *bytes, gsize length);
+
+/* Write all of @length bytes at @offset. FALSE with errno set. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_fd_write_at (int fd, guint64 offset, const void *buffer, gsize length);
+
+/* One preadv2(2) with the RWF_... in @flags. Returns what was read, 0 at the end of the file, or -1
+ * with errno set. For those who can do something about a short answer. */
+G_GNUC_WARN_UNUSED_RESULT
+gssize img_fd_read_once (int fd, guint64 offset, void *buffer, gsize length, int flags);
+
+/* One pwritev2(2) with the RWF_... in @flags. Returns what was written, at least a byte unless
+ * @length is 0, or -1 with errno set. */
+G_GNUC_WARN_UNUSED_RESULT
+gssize img_fd_write_once (int fd, guint64 offset, const void *buffer, gsize length, int flags);

@@ -10,3 +10,8 @@ char *img_size_to_text (guint64 bytes);
 
 /* @bytes rounded up to a multiple of @unit, a power of two; saturates at the largest multiple. */
 guint64 img_size_round_up (guint64 bytes, guint64 unit);
+
+/* Parse a size as qemu-img does: a decimal number, perhaps with a fraction, and b, k, M, G, T, P or
+ * E of 1024 (either case; none means bytes). FALSE if it is no such thing or 2^63 or more. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_size_parse (const char *text, guint64 *bytes);

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "file/file.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "file/adopt.h"
-#include "file/inode-registry.h"
+#include "file/file-private.h"
 #include "file/node.h"
 
 /* A name that is replaced this often while it is being opened is an attack or a bug elsewhere. */
@@ -18,15 +17,6 @@
 
 /* How long to wait at least for somebody's lease to be given up. */
 #define LEASE_PATIENCE (200 * G_TIME_SPAN_MILLISECOND)
-
-struct ImgFile
-{
-  char *path;      /* owned */
-  char *safe_path; /* owned; for messages */
-  ImgInode *inode; /* owned: one use of it */
-  guint64 size, allocated;
-  gboolean is_device;
-};
 
 /* Sizes from @fd. */
 static gboolean
@@ -42,6 +32,7 @@ measure (ImgFile *file, GError **error)
     file->size = (guint64)st.st_size;
   else if (ioctl (file->inode->fd, BLKGETSIZE64, &file->size) < 0)
     return img_throw_errno (error, "cannot find out the size of '%s'", file->safe_path);
+  img_file_io_init (file, &st);
   return TRUE;
 }
 
@@ -62,13 +53,13 @@ adopt (const struct stat *st, const char *path, const ImgFileParams *params, Img
 /* Somebody's lease on the file (a look at it by lock-status, Samba's oplocks) is given up when
  * another process opens it; until then a non-blocking open fails. */
 static int
-open_despite_lease (int node, const ImgFileParams *params)
+open_despite_lease (int node, int flags, const ImgFileParams *params)
 {
   gint64 begin = g_get_monotonic_time ();
   int fd;
   do
     {
-      fd = img_node_open (node, params->is_writable ? O_RDWR : O_RDONLY);
+      fd = img_node_open (node, flags);
       if (fd >= 0 || errno != EWOULDBLOCK)
         return fd;
       g_usleep (5000);
@@ -78,14 +69,26 @@ open_despite_lease (int node, const ImgFileParams *params)
   return fd;
 }
 
-/* A fresh description of @node. */
+/* A fresh description of @node. Of a block device O_EXCL without O_CREAT means that the kernel
+ * itself (a mount, swap, RAID) must not use it; see open(2). */
 static int
-open_node (int node, const char *path, const ImgFileParams *params, GError **error)
+open_node (int node, const struct stat *st, const char *path, const ImgFileParams *params,
+           GError **error)
 {
+  gboolean is_exclusive = params->is_exclusive && S_ISBLK (st->st_mode);
   g_autofree char *safe = img_text_escape (path, -1);
-  g_auto (ImgFd) fd = open_despite_lease (node, params);
+  g_auto (ImgFd) fd = open_despite_lease (
+      node, (params->is_writable ? O_RDWR : O_RDONLY) | (is_exclusive ? O_EXCL : 0), params);
   int flags = fd < 0 ? -1 : fcntl (fd, F_GETFL);
 
+  if (fd < 0 && errno == EBUSY && is_exclusive)
+    {
+      img_throw (error, IMG_ERROR_FAILED,
+                 "cannot open '%s'%s: this system uses the device itself (a mount, swap, RAID, "
+                 "LVM, or another program that has it for itself alone)",
+                 safe, params->is_writable ? " for writing" : "");
+      return -1;
+    }
   /* Non-blocking was for the opening: on devices it could change what reads do. */
   if (flags < 0 || fcntl (fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
     {
@@ -105,9 +108,16 @@ open_and_lock (int node, const struct stat *st, const char *path, const ImgFileP
   g_autoptr (GError) failure = NULL;
   ImgLock *lock = adopt (st, path, params, &fd, &failure);
 
+  if (lock != NULL && params->is_exclusive && S_ISBLK (st->st_mode))
+    {
+      /* The guard did not ask; its locks are OFD locks, which closing this does not touch. */
+      g_auto (ImgFd) alone = open_node (node, st, path, params, &failure);
+      if (alone < 0)
+        g_clear_pointer (&lock, img_lock_release);
+    }
   if (lock == NULL && failure == NULL)
     {
-      fd = open_node (node, path, params, error);
+      fd = open_node (node, st, path, params, error);
       if (fd < 0)
         return NULL;
       lock = img_lock_take (fd, path, params->locking, params->permissions, params->lock_wait,
@@ -128,7 +138,8 @@ open_inode (const char *path, const ImgFileParams *params, GError **error)
 {
   struct stat st;
   ImgInode *inode;
-  g_auto (ImgFd) node = img_node_find (path, &st, error);
+  g_auto (ImgFd) node = params->is_named ? img_node_find_named (path, &st, error)
+                                         : img_node_find (path, &st, error);
 
   if (node < 0
       || !img_inode_find (&st, path, params->is_writable, params->permissions, &inode, error))
@@ -172,30 +183,36 @@ img_file_open (const char *path, const ImgFileParams *params, GError **error)
                          file->safe_path);
 }
 
+ImgFile *
+img_file_adopt (int fd, const char *path, const ImgFileParams *params, GError **error)
+{
+  g_auto (ImgFd) owned = fd;
+  g_autoptr (ImgFile) file = g_new0 (ImgFile, 1);
+  struct stat st;
+  file->path = g_strdup (path);
+  file->safe_path = img_text_escape (path, -1);
+
+  if (fstat (fd, &st) < 0)
+    return img_null_throw_errno (error, "cannot look at '%s'", file->safe_path);
+  g_assert (!img_inode_is_open (&st)); /* the caller has to look before it opens */
+  ImgLock *lock
+      = img_lock_take (fd, path, params->locking, params->permissions, params->lock_wait, error);
+  if (lock == NULL)
+    return NULL;
+  file->inode = img_inode_add (&st, img_fd_steal (&owned), params->is_writable, path, lock,
+                               params->permissions);
+  return measure (file, error) ? g_steal_pointer (&file) : NULL;
+}
+
 void
 img_file_close (ImgFile *file)
 {
+  img_file_io_clear (file);
   if (file->inode != NULL)
     img_inode_unref (file->inode);
   g_free (file->path);
   g_free (file->safe_path);
   g_free (file);
-}
-
-gboolean
-img_file_read (ImgFile *file, guint64 offset, void *buffer, gsize length, GError **error)
-{
-  gssize got = img_fd_read_at (file->inode->fd, offset, buffer, length);
-  if (got < 0)
-    return img_throw_errno (
-        error, "cannot read %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT " of '%s'",
-        length, offset, file->safe_path);
-  if ((gsize)got < length)
-    return img_throw (error, IMG_ERROR_FAILED,
-                      "cannot read %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT
-                      " of '%s': the file ends after %" G_GSSIZE_FORMAT,
-                      length, offset, file->safe_path, got);
-  return TRUE;
 }
 
 gboolean
@@ -209,6 +226,12 @@ img_file_verify_lock (ImgFile *file, ImgLockState *state, GError **error)
                       "the lock on '%s' was lost: another program may have written to it",
                       file->safe_path);
   return TRUE;
+}
+
+gboolean
+img_file_extend_lock (ImgFile *file, ImgPermSet set, gint64 wait, GError **error)
+{
+  return img_inode_extend (file->inode, set, wait, error);
 }
 
 const char *

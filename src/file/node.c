@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "file/node.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -16,10 +21,11 @@ kind_of (mode_t mode)
                            : "something else";
 }
 
-int
-img_node_find (const char *path, struct stat *st, GError **error)
+/* Fail unless @opened, the node at @path or -1 with errno, is a disk. */
+static int
+check (int opened, const char *path, struct stat *st, GError **error)
 {
-  g_auto (ImgFd) node = open (path, O_PATH | O_CLOEXEC);
+  g_auto (ImgFd) node = opened;
   g_autofree char *safe = img_text_escape (path, -1);
 
   if (node < 0 || fstat (node, st) < 0)
@@ -35,6 +41,33 @@ img_node_find (const char *path, struct stat *st, GError **error)
       return -1;
     }
   return img_fd_steal (&node);
+}
+
+int
+img_node_find (const char *path, struct stat *st, GError **error)
+{
+  return check (open (path, O_PATH | O_CLOEXEC), path, st, error);
+}
+
+int
+img_node_find_named (const char *path, struct stat *st, GError **error)
+{
+  struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
+  struct statfs fs;
+  g_auto (ImgFd) node = (int)syscall (SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+
+  /* Linux before 5.6, or a sandbox that does not know the call. */
+  if (node < 0 && (errno == ENOSYS || errno == EPERM))
+    node = open (path, O_PATH | O_CLOEXEC);
+  if (node >= 0 && fstatfs (node, &fs) == 0
+      && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC))
+    {
+      g_autofree char *safe = img_text_escape (path, -1);
+      img_throw (error, IMG_ERROR_FAILED, "cannot open '%s': it is no file, but made by the kernel",
+                 safe);
+      return -1;
+    }
+  return check (img_fd_steal (&node), path, st, error);
 }
 
 int

@@ -16,6 +16,11 @@
 G_GNUC_WARN_UNUSED_RESULT
 int img_node_find (const char *path, struct stat *st, GError **error);
 
+/* The same for a path that an image names: what belongs to a process and only looks like a file
+ * (/proc/PID/fd and whatever leads there, files of /proc and /sys) is refused. */
+G_GNUC_WARN_UNUSED_RESULT
+int img_node_find_named (const char *path, struct stat *st, GError **error);
+
 /* Open what @node (an O_PATH descriptor) stands for, with O_CLOEXEC | O_NOCTTY | O_NONBLOCK added
  * to @flags. Returns -1 with errno set. */
 G_GNUC_WARN_UNUSED_RESULT

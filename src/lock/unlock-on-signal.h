@@ -3,8 +3,7 @@
  *
  * On local file systems the kernel drops the locks of a process that ends. A FUSE server may never
  * hear of it, so while locks are held on a server's files, signals that end the process unlock
- * first. Only then: a handled signal does not interrupt a process that waits for a server that
- * hangs, and a second one is fatal again. */
+ * first (base/at-signal.h). */
 #pragma once
 
 #include <glib.h>
