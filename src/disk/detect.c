@@ -69,7 +69,7 @@ img_detect_wrapper (const guint8 *head, gsize length)
 const char *
 img_format_intern (const char *name)
 {
-  if (img_format_is_supported (name))
+  if (strcmp (name, "raw") == 0)
     return "raw";
   for (gsize i = 0; i < G_N_ELEMENTS (formats); i++)
     if (strcmp (formats[i].name, name) == 0)
@@ -85,6 +85,12 @@ img_format_is_known (const char *name)
 
 gboolean
 img_format_is_supported (const char *name)
+{
+  return strcmp (name, "raw") == 0 || strcmp (name, "qcow2") == 0;
+}
+
+gboolean
+img_format_can_be_written (const char *name)
 {
   return strcmp (name, "raw") == 0;
 }

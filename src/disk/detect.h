@@ -15,8 +15,11 @@ const char *img_detect_format (const guint8 *head, gsize length);
 /* What a raw file is wrapped in ("gzip", "xz", "zstd", "bzip2"), or NULL. Constant. */
 const char *img_detect_wrapper (const guint8 *head, gsize length);
 
-/* Whether @name is a format this program knows by name, and whether it can handle it. */
+/* Whether @name is a format this program knows by name, and whether it can read it. */
 gboolean img_format_is_known (const char *name);
+
+/* Whether images of the format can be made. */
+gboolean img_format_can_be_written (const char *name);
 
 /* @name as a constant, if it is known, else NULL. */
 const char *img_format_intern (const char *name);

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "disk/chain.h"
+
+#include "base/text.h"
+#include "disk/format.h"
+#include "disk/probe.h"
+#include "disk/snapshot.h"
+
+/* Memory for tables, shared by all disks of a chain; each needs some. */
+#define CACHE_BUDGET ((gsize)8 << 20)
+#define LEAST_CACHE ((gsize)512 << 10)
+
+/* A chain as far as it was followed. */
+typedef struct
+{
+  const ImgChainParams *params; /* borrowed */
+  GPtrArray *files;             /* borrowed: owns what is opened */
+  GPtrArray *members;           /* borrowed ImgFile: those of this chain, the first included */
+} Chain;
+
+/* Open what @disk calls its @what. */
+static ImgFile *
+open_reference (Chain *chain, const ImgDisk *disk, const char *what, const ImgReference *reference,
+                ImgGatePath *path, GError **error)
+{
+  const ImgChainParams *params = chain->params;
+  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+
+  if (!img_gate_resolve (img_file_path (disk->file), what, reference, path, error))
+    return NULL;
+  ImgFile *file = params->open (path->path, params->closure, error);
+  if (file == NULL)
+    {
+      g_prefix_error (error, "the %s of '%s': ", what, safe);
+      return NULL;
+    }
+  g_ptr_array_add (chain->files, file);
+  /* One file is one descriptor, however often it is opened. */
+  for (guint i = 0; i < chain->members->len; i++)
+    if (img_file_fd (chain->members->pdata[i]) == img_file_fd (file))
+      {
+        g_autofree char *safe_path = img_text_escape (path->path, -1);
+        return img_null_throw (error, IMG_ERROR_FAILED,
+                               "the %s of '%s' leads back to a file of the same chain: '%s'", what,
+                               safe, safe_path);
+      }
+  g_ptr_array_add (chain->members, file);
+  return img_gate_check (chain->members->pdata[0], what, reference == &disk->data_file, file,
+                         &params->policy, error)
+             ? file
+             : NULL;
+}
+
+/* The disk behind @disk, which is asked for what is not in it. */
+static gboolean
+open_backing (Chain *chain, ImgDisk *disk, GError **error)
+{
+  g_auto (ImgGatePath) path = { 0 };
+  ImgFile *file = open_reference (chain, disk, "backing file", &disk->backing, &path, error);
+  if (file == NULL)
+    return FALSE;
+  const char *format = path.format != NULL ? path.format : img_probe (file, error);
+  if (format == NULL)
+    return FALSE;
+  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+  disk->backing_disk = img_disk_open (file, format, error);
+  if (disk->backing_disk == NULL)
+    {
+      g_prefix_error (error, "the backing file of '%s': ", safe);
+      return FALSE;
+    }
+  if (path.format != NULL
+      || (disk->backing_disk->backing.name == NULL && disk->backing_disk->data_file.name == NULL))
+    return TRUE;
+  g_autofree char *safe_path = img_text_escape (path.path, -1);
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "'%s' does not say what format its backing file '%s' has. It looks like %s and "
+                    "names other files, which a guest may have written: they are not followed",
+                    safe, safe_path, format);
+}
+
+static gboolean
+open_data_file (Chain *chain, ImgDisk *disk, GError **error)
+{
+  g_auto (ImgGatePath) path = { 0 };
+  disk->data = open_reference (chain, disk, "data file", &disk->data_file, &path, error);
+  return disk->data != NULL;
+}
+
+/* All that @top needs, down to the last. */
+static gboolean
+follow (Chain *chain, ImgDisk *top, GError **error)
+{
+  guint depth = 1;
+
+  for (ImgDisk *disk = top; disk != NULL; disk = disk->backing_disk, depth++)
+    {
+      if (depth > IMG_CHAIN_MAX_DEPTH)
+        return img_throw (error, IMG_ERROR_FAILED,
+                          "the chain of backing files is longer than %d images",
+                          IMG_CHAIN_MAX_DEPTH);
+      if ((disk->data_file.name != NULL && !open_data_file (chain, disk, error))
+          || (disk->backing.name != NULL && !open_backing (chain, disk, error)))
+        return FALSE;
+    }
+  for (ImgDisk *disk = top; disk != NULL; disk = disk->backing_disk)
+    {
+      disk->cache_budget = MAX (CACHE_BUDGET / depth, LEAST_CACHE);
+      if (!img_disk_begin (disk, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+ImgDisk *
+img_chain_open (ImgFile *file, const char *format, const ImgChainParams *params, GPtrArray *files,
+                GError **error)
+{
+  g_autoptr (GPtrArray) members = g_ptr_array_new ();
+  Chain chain = { .params = params, .files = files, .members = members };
+  g_autoptr (ImgDisk) disk = img_disk_open (file, format, error);
+
+  g_ptr_array_add (members, file);
+  if (disk == NULL || (params->was_probed && !img_probe_check (disk, error))
+      || (params->snapshot != NULL && !img_disk_select (disk, params->snapshot, error))
+      || !follow (&chain, disk, error))
+    return NULL;
+  return g_steal_pointer (&disk);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an image says about itself, whatever its format. */
+#pragma once
+
+#include "disk/disk.h"
+#include "disk/fact.h"
+
+/* A state of the disk kept inside the image. */
+typedef struct
+{
+  char *id, *name;          /* owned; as they are in the image */
+  guint64 date_seconds;     /* since the Epoch */
+  guint64 vm_clock;         /* nanoseconds the guest had run */
+  guint64 vm_state_size;    /* bytes of a saved machine, or 0 */
+  guint64 icount;           /* instructions executed; G_MAXUINT64: not recorded */
+  guint64 disk_size;        /* guest bytes */
+  guint32 date_nanoseconds; /* and these */
+} ImgSnapshot;
+
+/* Filled by the format; zeroed before. */
+typedef struct
+{
+  guint64 cluster_size; /* bytes, or 0 */
+  gboolean is_encrypted;
+  gboolean is_dirty;    /* not cleanly closed */
+  guint64 needed;       /* how long the file must be at least, as far as that is quickly seen */
+  GPtrArray *snapshots; /* owned ImgSnapshot; NULL: none */
+  ImgFact *facts;       /* owned; NULL: the format has none of its own */
+} ImgDescription;
+
+void img_snapshot_free (ImgSnapshot *snapshot);
+
+/* Ask the format. Errors: what is described cannot be read. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_describe (ImgDisk *disk, ImgDescription *description, GError **error);
+void img_description_clear (ImgDescription *description);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ImgDescription, img_description_clear)

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* ImgDisk: guest bytes, whatever format keeps them.
+ *
+ * A format turns host bytes into guest bytes and is a const struct of functions (disk/format.h).
+ * The functions here check their arguments and call it. Where a format has no function for
+ * something, the fallback is here, once. Reads, writes, extents and zeroing may come from any
+ * thread unless the disk is sequential. */
+#pragma once
+
+#include "file/extent.h"
+
+/* Of a stream: it ends where it ends. */
+#define IMG_DISK_SIZE_UNKNOWN G_MAXUINT64
+
+typedef struct ImgDisk ImgDisk;
+typedef struct ImgFormat ImgFormat;
+
+typedef enum
+{
+  IMG_EXTENT_DATA,
+  IMG_EXTENT_ZERO, /* reads as zeros without being looked at */
+} ImgExtentKind;
+
+typedef struct
+{
+  guint64 guest_offset, length; /* bytes */
+  ImgExtentKind kind;
+} ImgExtent;
+
+/* Another file that an image names, as it names it; to be followed only through disk/gate.h. */
+typedef struct
+{
+  char *name;   /* owned; NULL: there is none */
+  char *format; /* owned; what the image says it is, or NULL */
+} ImgReference;
+
+/* Where a range of the guest's bytes comes from, as finely as the format knows. */
+typedef enum
+{
+  IMG_MAPPING_DATA,
+  IMG_MAPPING_ZERO,
+  IMG_MAPPING_ABSENT, /* not in this disk, nor in one behind it: reads as zeros */
+} ImgMappingKind;
+
+typedef struct
+{
+  guint64 guest_offset, length; /* bytes */
+  ImgMappingKind kind;
+  gboolean is_compressed;
+  guint depth;         /* how many backing disks down it was found */
+  ImgFile *file;       /* borrowed: where the bytes lie as they are, or have space; or NULL */
+  guint64 host_offset; /* of that file */
+} ImgMapping;
+
+struct ImgDisk
+{
+  const ImgFormat *format; /* constant */
+  ImgFile *file;           /* borrowed: it outlives the disk; NULL for a stream */
+  ImgReference backing;    /* what is not in this disk is there */
+  ImgReference data_file;  /* the guest's bytes are there, and only what describes them here */
+  ImgDisk *backing_disk;   /* owned: what the reference stands for; NULL: there is none */
+  ImgFile *data;           /* borrowed: likewise */
+  struct
+  {
+    GMutex mutex;
+    ImgFile *file;         /* borrowed; NULL: nothing was seen */
+    ImgFileExtent extent;  /* of that file */
+  } seen;                  /* what was found out last about holes */
+  gsize cache_budget;      /* bytes a format may keep in memory of its tables; 0: as it likes */
+  guint64 size;            /* guest bytes, or IMG_DISK_SIZE_UNKNOWN */
+  gboolean is_sequential;  /* each byte is read or written once, in order */
+  gboolean reads_as_zeros; /* a target that is new: what is not written reads as zeros */
+  gpointer state;          /* the format's own */
+};
+
+/* The disk in @file (borrowed), which has the format called @format. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgDisk *img_disk_open (ImgFile *file, const char *format, GError **error);
+
+/* Make ready to read guest bytes, once the files that @disk names were given to it. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_begin (ImgDisk *disk, GError **error);
+
+/* What comes in or goes out through the descriptor @fd (borrowed), called @name in messages.
+ * Nothing is locked. */
+ImgDisk *img_disk_open_stream (int fd, const char *name);
+
+/* A disk of @size zeros, to be read. */
+ImgDisk *img_disk_open_zeros (guint64 size);
+
+void img_disk_close (ImgDisk *disk);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgDisk, img_disk_close)
+
+/* Read @length bytes at @guest_offset. Of a disk of unknown size *@got may be less at its end;
+ * otherwise it is @length. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_read (ImgDisk *disk, guint64 guest_offset, void *buffer, gsize length, gsize *got,
+                        GError **error);
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_write (ImgDisk *disk, guint64 guest_offset, const void *buffer, gsize length,
+                         GError **error);
+
+/* Make a range read as zeros; @flags are ImgZeroFlags. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_zero (ImgDisk *disk, guint64 guest_offset, guint64 length, guint flags,
+                        GError **error);
+
+/* The extent that begins at @guest_offset, cut off at @length or before. What cannot be found out
+ * is data: reading it says why. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_extent (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgExtent *extent,
+                          GError **error);
+
+/* Where the range comes from that begins at @guest_offset, cut off at @length. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_map (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mapping,
+                       GError **error);
+
+/* Where the guest's bytes lie in a file as they are, if they do: *@host_offset of *@file
+ * (borrowed), valid for *@length bytes (at most what it was before). */
+gboolean img_disk_map_host (ImgDisk *disk, guint64 guest_offset, guint64 *length, ImgFile **file,
+                            guint64 *host_offset);
+
+/* Read what is not in @disk itself: from the disk behind it, and zeros where there is nothing. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_read_backing (ImgDisk *disk, guint64 guest_offset, void *buffer, gsize length,
+                                GError **error);
+
+/* All guest bytes were written: @size of them. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_finish (ImgDisk *disk, guint64 size, GError **error);
+
+/* Bring what was written to the disk. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_flush (ImgDisk *disk, GError **error);

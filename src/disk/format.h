@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a format supplies. NULL: it has none of that, and disk.c does what it says there.
+ *
+ * A format never opens another file, parses options or prints. */
+#pragma once
+
+#include "disk/describe.h"
+
+struct ImgFormat
+{
+  const char *name; /* QEMU's */
+  /* Look at disk->file, which is open and locked, and fill in the size and the references. Guest
+   * bytes are not asked for before begin(). */
+  gboolean (*open) (ImgDisk *disk, GError **error);
+  /* Be as the disk was in the snapshot with that ID and that name (NULL: any), if there is one. */
+  gboolean (*select) (ImgDisk *disk, const char *id, const char *name, gboolean *is_found,
+                      GError **error);
+  /* Make ready for reading: backing_disk and data are there. */
+  gboolean (*begin) (ImgDisk *disk, GError **error);
+  /* Fill in the description; that of an image with much to tell is read only now. */
+  gboolean (*describe) (ImgDisk *disk, ImgDescription *description, GError **error);
+  gboolean (*read) (ImgDisk *disk, guint64 guest_offset, void *buffer, gsize length, gsize *got,
+                    GError **error);
+  gboolean (*write) (ImgDisk *disk, guint64 guest_offset, const void *buffer, gsize length,
+                     GError **error);
+  gboolean (*zero) (ImgDisk *disk, guint64 guest_offset, guint64 length, guint flags,
+                    GError **error);
+  /* One of these: extent where guest bytes are host bytes, else map, which knows only what is in
+   * this disk itself and leaves depth alone. */
+  gboolean (*extent) (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgExtent *extent,
+                      GError **error);
+  gboolean (*map) (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mapping,
+                   GError **error);
+  gboolean (*finish) (ImgDisk *disk, guint64 size, GError **error);
+  gboolean (*flush) (ImgDisk *disk, GError **error); /* NULL: flushes the file */
+  void (*close) (ImgDisk *disk);                     /* what is in disk->state */
+};
+
+/* All that can be opened, ended by NULL; defined above this room, in format/. */
+extern const ImgFormat *const img_formats[];

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "disk/probe.h"
+
+#include "base/text.h"
+#include "disk/detect.h"
+#include "disk/format.h"
+
+const char *
+img_probe (ImgFile *file, GError **error)
+{
+  guint8 head[IMG_DETECT_BYTES];
+  gsize length = (gsize)MIN (img_file_size (file), sizeof head);
+  g_autofree char *safe = img_text_escape (img_file_path (file), -1);
+
+  if (!img_file_read (file, 0, head, length, error))
+    return NULL;
+  const char *format = img_detect_format (head, length);
+  if (!img_format_is_supported (format))
+    return img_null_throw (error, IMG_ERROR_UNSUPPORTED,
+                           "'%s' looks like %s, which is not supported yet; use -f raw to treat "
+                           "its bytes as a raw disk",
+                           safe, format);
+  return format;
+}
+
+gboolean
+img_probe_check (const ImgDisk *disk, GError **error)
+{
+  const char *path = img_file_path (disk->file), *name = disk->backing.name;
+  g_autofree char *safe = img_text_escape (path, -1);
+  g_autofree char *suffix = g_strconcat (".", disk->format->name, NULL);
+
+  name = name != NULL ? name : disk->data_file.name;
+  if (name == NULL || g_str_has_suffix (path, suffix))
+    return TRUE;
+  g_autofree char *safe_name = img_text_escape (name, -1);
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "'%s' looks like %s and names the %s '%s'. A guest can write that into a raw "
+                    "disk to get at files of this host, so it is not followed unless you say what "
+                    "it is: -f %s if you made it so, -f raw if it is the disk of a guest",
+                    safe, disk->format->name,
+                    disk->backing.name != NULL ? "backing file" : "data file", safe_name,
+                    disk->format->name);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The directory of bitmaps, as far as it is shown. */
+#include "base/bytes.h"
+#include "format/qcow2/qcow2.h"
+#include "format/qcow2/scan.h"
+
+#define FIXED_LENGTH 24
+#define IN_USE 1u
+#define AUTO 2u
+#define MIN_GRANULARITY_BITS 9
+#define MAX_GRANULARITY_BITS 31
+#define DIRTY_TRACKING 1
+
+static gboolean
+describe_one (const Qcow2 *q, Qcow2Scan *scan, ImgFact *list, GError **error)
+{
+  guint8 fixed[FIXED_LENGTH];
+
+  if (!qcow2_scan_take (scan, fixed, sizeof fixed, error))
+    return FALSE;
+  guint32 flags = img_load_be32 (fixed + 12);
+  guint granularity_bits = fixed[17];
+  gsize name_length = img_load_be16 (fixed + 18), extra_length = img_load_be32 (fixed + 20);
+  if (fixed[16] != DIRTY_TRACKING || granularity_bits < MIN_GRANULARITY_BITS
+      || granularity_bits > MAX_GRANULARITY_BITS || name_length == 0
+      || name_length > QCOW2_MAX_BITMAP_NAME || extra_length > q->bitmap_directory_bytes)
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "'%s': an entry of its bitmap directory makes no sense", q->safe_path);
+  if (!qcow2_scan_take (scan, NULL, extra_length, error))
+    return FALSE;
+  g_autofree char *name = qcow2_scan_take_text (scan, name_length, error);
+  gsize total = FIXED_LENGTH + extra_length + name_length;
+  if (name == NULL || !qcow2_scan_take (scan, NULL, (8 - total % 8) % 8, error))
+    return FALSE;
+
+  ImgFact *bitmap = img_fact_add_group (list, NULL);
+  ImgFact *flag_list = img_fact_add_list (bitmap, "flags");
+  if (flags & IN_USE)
+    img_fact_add_text (flag_list, NULL, "in-use");
+  if (flags & AUTO)
+    img_fact_add_text (flag_list, NULL, "auto");
+  img_fact_add_text (bitmap, "name", name);
+  img_fact_add_number (bitmap, "granularity", G_GUINT64_CONSTANT (1) << granularity_bits);
+  return TRUE;
+}
+
+gboolean
+qcow2_bitmaps_describe (const Qcow2 *q, ImgFact *facts, GError **error)
+{
+  g_auto (Qcow2Scan) scan = { 0 };
+
+  if (q->n_bitmaps == 0)
+    return TRUE;
+  ImgFact *list = img_fact_add_list (facts, "bitmaps");
+  qcow2_scan_begin (&scan, q->file, "bitmap directory", q->bitmap_directory_offset,
+                    q->bitmap_directory_bytes);
+  for (guint32 i = 0; i < q->n_bitmaps; i++)
+    if (!describe_one (q, &scan, list, error))
+      return FALSE;
+  return TRUE;
+}

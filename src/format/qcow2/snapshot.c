@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/bytes.h"
+#include "disk/snapshot.h"
+#include "format/qcow2/qcow2.h"
+#include "format/qcow2/scan.h"
+
+#define FIXED_LENGTH 40
+
+/* What the extra data may have: each is there if it is long enough. */
+static void
+take_extra (Qcow2Snapshot *snapshot, const guint8 *extra, gsize length)
+{
+  if (length >= 8)
+    snapshot->shown.vm_state_size = img_load_be64 (extra);
+  if (length >= 16)
+    snapshot->shown.disk_size = img_load_be64 (extra + 8);
+  if (length >= 24)
+    snapshot->shown.icount = img_load_be64 (extra + 16);
+}
+
+static Qcow2Snapshot *
+take_one (const Qcow2 *q, Qcow2Scan *scan, GError **error)
+{
+  guint8 fixed[FIXED_LENGTH], extra[QCOW2_MAX_SNAPSHOT_EXTRA];
+
+  if (!qcow2_scan_take (scan, fixed, sizeof fixed, error))
+    return NULL;
+  gsize extra_length = img_load_be32 (fixed + 36);
+  gsize id_length = img_load_be16 (fixed + 12), name_length = img_load_be16 (fixed + 14);
+  gsize total = FIXED_LENGTH + extra_length + id_length + name_length;
+  if (extra_length > sizeof extra)
+    return img_null_throw (error, IMG_ERROR_UNSUPPORTED,
+                           "'%s': a snapshot has %" G_GSIZE_FORMAT
+                           " bytes of extra data, more than the %d that are possible",
+                           q->safe_path, extra_length, QCOW2_MAX_SNAPSHOT_EXTRA);
+  if (!qcow2_scan_take (scan, extra, extra_length, error))
+    return NULL;
+  g_autofree char *id = qcow2_scan_take_text (scan, id_length, error);
+  g_autofree char *name = id == NULL ? NULL : qcow2_scan_take_text (scan, name_length, error);
+  if (name == NULL || !qcow2_scan_take (scan, NULL, (8 - total % 8) % 8, error))
+    return NULL;
+
+  Qcow2Snapshot *snapshot = g_new0 (Qcow2Snapshot, 1);
+  snapshot->l1_offset = img_load_be64 (fixed);
+  snapshot->l1_entries = img_load_be32 (fixed + 8);
+  snapshot->shown.id = g_steal_pointer (&id);
+  snapshot->shown.name = g_steal_pointer (&name);
+  snapshot->shown.date_seconds = img_load_be32 (fixed + 16);
+  snapshot->shown.date_nanoseconds = img_load_be32 (fixed + 20);
+  snapshot->shown.vm_clock = img_load_be64 (fixed + 24);
+  snapshot->shown.vm_state_size = img_load_be32 (fixed + 32);
+  snapshot->shown.disk_size = q->size;
+  snapshot->shown.icount = G_MAXUINT64;
+  take_extra (snapshot, extra, extra_length);
+  return snapshot;
+}
+
+GPtrArray *
+qcow2_snapshots_read (const Qcow2 *q, GError **error)
+{
+  g_autoptr (GPtrArray) snapshots
+      = g_ptr_array_new_with_free_func ((GDestroyNotify)img_snapshot_free);
+  g_auto (Qcow2Scan) scan = { 0 };
+
+  qcow2_scan_begin (&scan, q->file, "snapshot table", q->snapshots_offset,
+                    QCOW2_MAX_SNAPSHOT_TABLE_BYTES);
+  for (guint32 i = 0; i < q->n_snapshots; i++)
+    {
+      Qcow2Snapshot *snapshot = take_one (q, &scan, error);
+      if (snapshot == NULL)
+        return NULL;
+      g_ptr_array_add (snapshots, snapshot);
+    }
+  return g_steal_pointer (&snapshots);
+}
+
+gboolean
+qcow2_snapshot_select (ImgDisk *disk, const char *id, const char *name, gboolean *is_found,
+                       GError **error)
+{
+  Qcow2 *q = disk->state;
+  g_autoptr (GPtrArray) snapshots = qcow2_snapshots_read (q, error);
+
+  if (snapshots == NULL)
+    return FALSE;
+  const Qcow2Snapshot *snapshot = img_snapshot_find (snapshots, id, name);
+  *is_found = snapshot != NULL;
+  if (snapshot == NULL)
+    return TRUE;
+  if (!qcow2_check_table (q, "L1 table of the snapshot", snapshot->l1_offset, snapshot->l1_entries,
+                          8, QCOW2_MAX_L1_BYTES, error))
+    return FALSE;
+  if (snapshot->shown.disk_size > G_MAXINT64
+      || snapshot->l1_entries < qcow2_l1_needed (q, snapshot->shown.disk_size))
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "'%s': the L1 table of the snapshot is too small for %" G_GUINT64_FORMAT
+                      " bytes",
+                      q->safe_path, snapshot->shown.disk_size);
+  q->l1_offset = snapshot->l1_offset;
+  q->l1_entries = snapshot->l1_entries;
+  q->size = disk->size = snapshot->shown.disk_size;
+  return TRUE;
+}
