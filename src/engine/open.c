@@ -6,7 +6,9 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
+#include "disk/chain.h"
 #include "disk/detect.h"
+#include "disk/probe.h"
 #include "engine/lock-status.h"
 #include "engine/verdict.h"
 #include "file/inode-registry.h"
@@ -63,47 +65,53 @@ add_ways_out (ImgLocking locking, GError **error)
   g_set_error_literal (error, IMG_ERROR, IMG_ERROR_NO_LOCKS, message);
 }
 
+void
+img_open_explain (const char *path, ImgPermSet set, ImgLocking locking, GError **error)
+{
+  if (g_error_matches (*error, IMG_ERROR, IMG_ERROR_LOCKED))
+    img_open_name_holders (path, set, locking, error);
+  else if (g_error_matches (*error, IMG_ERROR, IMG_ERROR_NO_LOCKS))
+    add_ways_out (locking, error);
+}
+
+/* Hand on @failure of a lock on @path, with what @params let say about it. */
+static void
+explain (const char *path, const ImgFileParams *params, GError *failure, GError **error)
+{
+  img_open_explain (path, params->permissions, params->locking, &failure);
+  g_propagate_error (error, failure);
+}
+
 ImgFile *
 img_open_file (const char *path, const ImgFileParams *params, GError **error)
 {
-  g_autoptr (GError) failure = NULL;
+  GError *failure = NULL;
   ImgFile *file = img_file_open (path, params, &failure);
 
-  if (file != NULL)
-    return file;
-  if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_LOCKED))
-    img_open_name_holders (path, params->permissions, params->locking, &failure);
-  else if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_NO_LOCKS))
-    add_ways_out (params->locking, &failure);
-  g_propagate_error (error, g_steal_pointer (&failure));
-  return NULL;
+  if (file == NULL)
+    explain (path, params, failure, error);
+  return file;
 }
 
-/* The format of @file, or NULL if it cannot be handled. */
-static const char *
-choose_format (ImgFile *file, const char *asked, GError **error)
+/* Lock @file (taken over), which is not raw, as its format wants it. */
+static ImgFile *
+lock_more (ImgFile *file, ImgUse use, const ImgFileParams *params, GError **error)
 {
-  guint8 head[IMG_DETECT_BYTES];
-  gsize length = (gsize)MIN (img_file_size (file), sizeof head);
-  g_autofree char *safe = img_text_escape (img_file_path (file), -1);
+  g_autofree char *path = g_strdup (img_file_path (file));
+  ImgFileParams more = *params;
+  GError *failure = NULL;
 
-  if (asked != NULL)
-    return asked;
-  if (!img_file_read (file, 0, head, length, error))
-    return NULL;
-  const char *format = img_detect_format (head, length);
-  if (!img_format_is_supported (format))
-    return img_null_throw (
-        error, IMG_ERROR_UNSUPPORTED,
-        "'%s' looks like %s, which is not supported yet; use -f raw to treat its "
-        "bytes as a raw disk",
-        safe, format);
-  return format;
+  more.permissions = img_use_permissions (use, FALSE);
+  if (img_file_extend_lock (file, more.permissions, params->lock_wait, &failure))
+    return file;
+  img_file_close (file); /* who else has it is asked only about what is not open here */
+  explain (path, &more, failure, error);
+  return NULL;
 }
 
 /* Which set of permissions it takes depends on the format, and the format on the content, which is
  * looked at only once it is locked: begin with what raw images need, and take the rest when it
- * turns out to be another. No other format is supported yet. */
+ * turns out to be another. */
 ImgFile *
 img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char **format,
           GError **error)
@@ -113,6 +121,7 @@ img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char 
     .permissions
     = params->force_share ? img_use_permissions_shared (use) : img_use_permissions (use, TRUE),
     .lock_wait = params->lock_wait,
+    .is_named = params->is_named,
   };
 
   g_assert ((file_params.permissions.uses & ~(guint)IMG_PERM_CONSISTENT_READ) == 0);
@@ -122,6 +131,50 @@ img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char 
   g_autoptr (ImgFile) file = img_open_file (path, &file_params, error);
   if (file == NULL)
     return NULL;
-  *format = choose_format (file, params->format, error);
-  return *format == NULL ? NULL : g_steal_pointer (&file);
+  *format = params->format != NULL ? img_format_intern (params->format) : img_probe (file, error);
+  if (*format == NULL)
+    return NULL;
+  if (strcmp (*format, "raw") == 0 || params->force_share)
+    return g_steal_pointer (&file);
+  return lock_more (g_steal_pointer (&file), use, &file_params, error);
+}
+
+/* What an image behind another is opened with: QEMU's permissions for one that is only read. */
+typedef struct
+{
+  const ImgOpenParams *params; /* borrowed: of the image in front */
+  ImgUse use;
+} Behind;
+
+static ImgFile *
+open_behind (const char *path, gpointer closure, GError **error)
+{
+  const Behind *behind = closure;
+  const ImgOpenParams *params = behind->params;
+  ImgFileParams file_params
+      = { .locking = params->locking,
+          .permissions = params->force_share ? img_use_permissions_shared (behind->use)
+                                             : img_use_permissions (behind->use, FALSE),
+          .lock_wait = params->lock_wait,
+          .is_named = TRUE };
+  return img_open_file (path, &file_params, error);
+}
+
+ImgDisk *
+img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrArray *files,
+               GError **error)
+{
+  Behind behind = { .params = params, .use = use };
+  ImgChainParams chain_params = { .policy = params->policy,
+                                  .was_probed = params->format == NULL,
+                                  .snapshot = params->snapshot,
+                                  .open = open_behind,
+                                  .closure = &behind };
+  const char *format;
+  ImgFile *file = img_open (path, use, params, &format, error);
+
+  if (file == NULL)
+    return NULL;
+  g_ptr_array_add (files, file);
+  return img_chain_open (file, format, &chain_params, files, error);
 }

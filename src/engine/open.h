@@ -2,7 +2,7 @@
 /* Opening an image for a command: img_file_open(), and when somebody is in the way, who it is. */
 #pragma once
 
-#include "file/file.h"
+#include "disk/gate.h"
 #include "lock/use.h"
 
 typedef struct
@@ -11,6 +11,9 @@ typedef struct
   gboolean force_share; /* -U: do not ask others to stop writing */
   gint64 lock_wait;     /* microseconds; see img_lock_take() */
   const char *format;   /* what the user says it is, or NULL: look */
+  gboolean is_named;    /* another image names it */
+  const char *snapshot; /* read that state of it, or NULL */
+  ImgGatePolicy policy; /* for what it names */
 } ImgOpenParams;
 
 /* img_file_open(), with the holders named in the message of IMG_ERROR_LOCKED, and the ways out in
@@ -21,9 +24,18 @@ ImgFile *img_open_file (const char *path, const ImgFileParams *params, GError **
 /* Add to @error, of IMG_ERROR_LOCKED, who on @path is in the way of @set. */
 void img_open_name_holders (const char *path, ImgPermSet set, ImgLocking locking, GError **error);
 
-/* Open @path for @use, which must be one that reads. With IMG_ERROR_LOCKED the message names the
- * holders. IMG_ERROR_UNSUPPORTED if it is, or looks like, a format that cannot be handled yet;
- * *@format (constant) says what it was opened as. */
+/* The same, and the ways out for IMG_ERROR_NO_LOCKS; other errors stay as they are. */
+void img_open_explain (const char *path, ImgPermSet set, ImgLocking locking, GError **error);
+
+/* Open @path for @use, which must be one that reads, with the locks that its format takes. With
+ * IMG_ERROR_LOCKED the message names the holders. IMG_ERROR_UNSUPPORTED if it is, or looks like, a
+ * format that cannot be handled yet; *@format (constant) says what it was opened as. */
 G_GNUC_WARN_UNUSED_RESULT
 ImgFile *img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char **format,
                    GError **error);
+
+/* img_open(), and open everything that the image names, likewise: the disk, ready to be read. The
+ * files are appended to @files, which owns them and must outlive the disk, also on failure. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgDisk *img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrArray *files,
+                        GError **error);

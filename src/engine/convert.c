@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/convert.h"
+
+#include "base/text.h"
+#include "disk/disk.h"
+#include "engine/target.h"
+
+void
+img_convert_result_clear (ImgConvertResult *result)
+{
+  img_copy_result_clear (&result->copy);
+  g_clear_pointer (&result->warnings, g_ptr_array_unref);
+  g_clear_pointer (&result->remarks, g_ptr_array_unref);
+}
+
+static void
+begin_result (ImgConvertResult *result)
+{
+  result->warnings = g_ptr_array_new_with_free_func (g_free);
+  result->remarks = g_ptr_array_new_with_free_func (g_free);
+}
+
+/* ---- sources ---- */
+
+/* With -U nobody is kept from writing; whoever may do so now is told. */
+static void
+warn_of_writers (const ImgImageSpec *spec, GPtrArray *warnings)
+{
+  g_autofree char *reason = img_target_find_obstacle (spec, IMG_USE_CONVERT_FROM, TRUE);
+  g_autofree char *safe = img_text_escape (spec->path, -1);
+  if (reason != NULL)
+    g_ptr_array_add (warnings, g_strdup_printf ("'%s' may change while it is read, which makes the "
+                                                "copy inconsistent: %s",
+                                                safe, reason));
+}
+
+static ImgDisk *
+open_source (const ImgConvertParams *params, const ImgImageSpec *spec, GPtrArray *files,
+             ImgConvertResult *result, GError **error)
+{
+  ImgOpenParams open_params = { .locking = spec->locking,
+                                .force_share = params->force_share,
+                                .lock_wait = params->lock_wait,
+                                .format = spec->format,
+                                .snapshot = params->source_snapshot,
+                                .policy = params->policy };
+  guint n_files = files->len;
+
+  if (params->dash_is_stream && g_str_equal (spec->path, "-"))
+    {
+      if ((spec->format != NULL && !g_str_equal (spec->format, "raw"))
+          || params->source_snapshot != NULL)
+        return img_null_throw (error, IMG_ERROR_USAGE,
+                               "standard input can only be a raw disk: the rest of an image of "
+                               "another format is needed in another order than it comes");
+      return img_disk_open_stream (params->input_fd, "standard input");
+    }
+  if (params->force_share)
+    warn_of_writers (spec, result->warnings);
+  g_autoptr (ImgDisk) disk
+      = img_open_disk (spec->path, IMG_USE_CONVERT_FROM, &open_params, files, error);
+  for (guint i = n_files; disk != NULL && i < files->len; i++)
+    {
+      img_target_note_lock (files->pdata[i], result);
+      if (!img_file_set_cache (files->pdata[i], params->source_cache, error))
+        return NULL;
+    }
+  return g_steal_pointer (&disk);
+}
+
+static gboolean
+open_sources (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files,
+              ImgConvertResult *result, GError **error)
+{
+  for (guint i = 0; i < params->n_sources; i++)
+    {
+      ImgDisk *disk = open_source (params, &params->sources[i], files, result, error);
+      if (disk == NULL)
+        return FALSE;
+      g_ptr_array_add (disks, disk);
+    }
+  return TRUE;
+}
+
+/* Nobody has written to @file meanwhile, as far as can be seen. */
+static gboolean
+check_source (ImgFile *file, const ImgConvertParams *params, ImgConvertResult *result,
+              GError **error)
+{
+  g_autofree char *safe = img_text_escape (img_file_path (file), -1);
+  gboolean has_changed;
+  guint64 size;
+
+  if (!params->force_share && !img_file_verify_lock (file, NULL, error))
+    return FALSE;
+  if (!img_file_has_changed (file, &has_changed, &size, error))
+    return FALSE;
+  if (size < img_file_size (file))
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "'%s' became shorter while it was read: %" G_GUINT64_FORMAT
+                      " bytes of %" G_GUINT64_FORMAT " are left",
+                      safe, size, img_file_size (file));
+  if (!has_changed)
+    return TRUE;
+  if (params->is_strict)
+    return img_throw (error, IMG_ERROR_FAILED, "'%s' was changed while it was read", safe);
+  g_ptr_array_add (
+      result->warnings,
+      g_strdup_printf ("'%s' was changed while it was read: the copy may be inconsistent", safe));
+  return TRUE;
+}
+
+static gboolean
+check_sources (GPtrArray *files, const ImgConvertParams *params, ImgConvertResult *result,
+               GError **error)
+{
+  for (guint i = 0; i < files->len; i++)
+    if (!check_source (files->pdata[i], params, result, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* ---- the way of the data ---- */
+
+static void
+show_phase (const ImgConvertParams *params, const ImgConvertResult *result, ImgPhase phase)
+{
+  const ImgProgress *progress = &params->copy.progress;
+  const ImgCopyResult *copy = &result->copy;
+  ImgProgressState state = { .phase = phase,
+                             .done = copy->size,
+                             .total = copy->size,
+                             .copied = copy->copied,
+                             .zero = copy->zero,
+                             .cloned = copy->cloned };
+  if (progress->show != NULL)
+    progress->show (&state, progress->closure);
+}
+
+static gboolean
+copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GPtrArray *disks,
+                 GPtrArray *files, ImgTarget *target, ImgConvertResult *result, GError **error)
+{
+  ImgDisk *const *sources = (ImgDisk *const *)(gpointer)disks->pdata;
+  if (!img_copy (sources, disks->len, img_target_disk (target), copy, &result->copy, error)
+      || !check_sources (files, params, result, error))
+    return FALSE;
+  show_phase (params, result, IMG_PHASE_FLUSH);
+  return img_target_finish (target, error);
+}
+
+/* From @disks, whose bytes are those of @files, to the target. */
+static gboolean
+convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files,
+         ImgConvertResult *result, GError **error)
+{
+  ImgDisk *const *sources = (ImgDisk *const *)(gpointer)disks->pdata;
+  ImgCopyParams copy = params->copy;
+  guint64 size = 0;
+
+  for (guint i = 0; i < disks->len && size != IMG_DISK_SIZE_UNKNOWN; i++)
+    if (sources[i]->size == IMG_DISK_SIZE_UNKNOWN)
+      size = IMG_DISK_SIZE_UNKNOWN;
+    else if (!g_uint64_checked_add (&size, size, sources[i]->size) || size > G_MAXINT64)
+      return img_throw (error, IMG_ERROR_FAILED, "the sources are too large together");
+  g_autoptr (ImgTarget) target = img_target_open (params, size, files, result, error);
+  if (target == NULL)
+    return FALSE;
+  if (params->preallocation == IMG_PREALLOCATION_FULL)
+    copy.sparse_size = 0;
+  if (params->preallocation != IMG_PREALLOCATION_OFF)
+    copy.reflink = IMG_REFLINK_NEVER;
+  if (!copy_and_finish (params, &copy, disks, files, target, result, error))
+    {
+      img_target_add_advice (target, error);
+      return FALSE;
+    }
+  show_phase (params, result, IMG_PHASE_DONE);
+  return TRUE;
+}
+
+gboolean
+img_convert (const ImgConvertParams *params, ImgConvertResult *result, GError **error)
+{
+  /* The files outlive the disks in them. */
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
+  g_autoptr (GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
+
+  begin_result (result);
+  return open_sources (params, disks, files, result, error)
+         && convert (params, disks, files, result, error);
+}
+
+gboolean
+img_create (guint64 size, const ImgConvertParams *params, ImgConvertResult *result, GError **error)
+{
+  g_autoptr (GPtrArray) files = g_ptr_array_new ();
+  g_autoptr (GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
+  ImgConvertParams create = *params;
+
+  begin_result (result);
+  create.copy.sparse_size = 1; /* zeros need not be written */
+  g_ptr_array_add (disks, img_disk_open_zeros (size));
+  return convert (&create, disks, files, result, error);
+}

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/fd.h"
+#include "base/text.h"
+#include "engine/lock-status.h"
+#include "file/node.h"
+#include "file/output.h"
+#include "file/zero.h"
+
+/* In microseconds. */
+#define LEAST_PATIENCE (300 * G_TIME_SPAN_MILLISECOND)
+#define LOOK_AGAIN (50 * G_TIME_SPAN_MILLISECOND)
+
+/* A name that is taken so often while it is looked at is being played with. */
+#define MAX_TRIES 16
+
+struct ImgTarget
+{
+  const ImgConvertParams *params; /* borrowed */
+  char *safe_path;                /* owned; for messages */
+  ImgFile *file;                  /* owned: what is written in place; or NULL */
+  ImgOutput *output;              /* owned: what appears when it is whole; or NULL */
+  gint64 patience;                /* microseconds to wait for whoever is in the way */
+  gboolean replaces;              /* and then takes the place of something */
+  ImgDisk *disk;                  /* owned */
+};
+
+static ImgFile *
+file_of (const ImgTarget *target)
+{
+  return target->output != NULL ? img_output_file (target->output) : target->file;
+}
+
+ImgDisk *
+img_target_disk (ImgTarget *target)
+{
+  return target->disk;
+}
+
+void
+img_target_free (ImgTarget *target)
+{
+  g_clear_pointer (&target->disk, img_disk_close);
+  g_clear_pointer (&target->output, img_output_free);
+  g_clear_pointer (&target->file, img_file_close);
+  g_free (target->safe_path);
+  g_free (target);
+}
+
+void
+img_target_note_lock (ImgFile *file, ImgConvertResult *result)
+{
+  const char *warning = img_lock_warning (img_file_lock (file));
+  const char *remark = img_lock_remark (img_file_lock (file));
+  if (warning != NULL)
+    g_ptr_array_add (result->warnings, g_strdup (warning));
+  if (remark != NULL)
+    g_ptr_array_add (result->remarks, g_strdup (remark));
+}
+
+/* ---- who else is there ---- */
+
+char *
+img_target_find_obstacle (const ImgImageSpec *spec, ImgUse use, gboolean with_locks)
+{
+  ImgStatusParams params = { .locking = spec->locking, .format = "raw" };
+
+  /* Mostly a lease proves quickly that nobody is there; names are looked for only then. */
+  for (params.names_wanted = FALSE;; params.names_wanted = TRUE)
+    {
+      g_autoptr (ImgStatus) status = img_status_new (spec->path, &params, NULL);
+      if (status == NULL)
+        return NULL;
+      const ImgVerdict *verdict = &status->verdicts[use];
+      if (verdict->kind != IMG_VERDICT_UNSAFE
+          && !(with_locks && verdict->kind == IMG_VERDICT_BLOCKED))
+        return NULL;
+      if (params.names_wanted)
+        return g_strdup (verdict->reason);
+    }
+}
+
+/* The file behind the loop device @rdev: TRUE and its identity in @st. */
+static gboolean
+stat_loop_file (dev_t rdev, struct stat *st)
+{
+  g_autofree char *name
+      = g_strdup_printf ("/sys/dev/block/%u:%u/loop/backing_file", major (rdev), minor (rdev));
+  g_autoptr (GString) path = g_string_new (NULL);
+  if (!img_fd_read_file (AT_FDCWD, name, path))
+    return FALSE;
+  g_strchomp (path->str);
+  return stat (path->str, st) == 0;
+}
+
+static gboolean
+is_same (const struct stat *a, const struct stat *b)
+{
+  return (a->st_dev == b->st_dev && a->st_ino == b->st_ino)
+         || (S_ISBLK (a->st_mode) && S_ISBLK (b->st_mode) && a->st_rdev == b->st_rdev);
+}
+
+/* Fail if the bytes behind @fd, called @name, are those of the target with @st. */
+static gboolean
+check_not_same (int fd, const char *name, const struct stat *st, const char *safe_target,
+                GError **error)
+{
+  struct stat source, behind;
+  if (fstat (fd, &source) < 0)
+    return img_throw_errno (error, "cannot look at %s", name);
+  if (!is_same (&source, st)
+      && !(S_ISBLK (source.st_mode) && stat_loop_file (source.st_rdev, &behind)
+           && is_same (&behind, st))
+      && !(S_ISBLK (st->st_mode) && stat_loop_file (st->st_rdev, &behind)
+           && is_same (&behind, &source)))
+    return TRUE;
+  return img_throw (error, IMG_ERROR_FAILED, "%s and the target '%s' are the same file", name,
+                    safe_target);
+}
+
+static gboolean
+check_sources (ImgTarget *target, GPtrArray *sources, const struct stat *st, GError **error)
+{
+  const ImgConvertParams *params = target->params;
+  for (guint i = 0; i < sources->len; i++)
+    {
+      g_autofree char *safe = img_text_escape (img_file_path (sources->pdata[i]), -1);
+      g_autofree char *name = g_strdup_printf ("the source '%s'", safe);
+      if (!check_not_same (img_file_fd (sources->pdata[i]), name, st, target->safe_path, error))
+        return FALSE;
+    }
+  for (guint i = 0; i < params->n_sources && params->dash_is_stream; i++)
+    if (strcmp (params->sources[i].path, "-") == 0
+        && !check_not_same (params->input_fd, "standard input", st, target->safe_path, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* Somebody who has the target open for writing does not see that it is replaced, or writes into
+ * what is being written. */
+static gboolean
+check_openers (ImgTarget *target, GError **error)
+{
+  if (target->params->ignore_openers)
+    return TRUE;
+  g_autofree char *reason
+      = img_target_find_obstacle (target->params->target, IMG_USE_CONVERT_TO, FALSE);
+  if (reason == NULL)
+    return TRUE;
+  target->patience = MAX (target->params->lock_wait, LEAST_PATIENCE);
+  return img_throw (error, IMG_ERROR_LOCKED,
+                    "cannot write to '%s': %s; --ignore-openers writes to it all the same",
+                    target->safe_path, reason);
+}
+
+/* ---- opening ---- */
+
+static ImgFileParams
+file_params (const ImgTarget *target, gboolean is_device)
+{
+  ImgFileParams params = { .is_writable = TRUE,
+                           .is_exclusive = is_device,
+                           .locking = target->params->target->locking,
+                           .permissions = img_use_permissions (IMG_USE_CONVERT_TO, TRUE),
+                           .lock_wait = target->params->lock_wait };
+  return params;
+}
+
+static gboolean
+check_room (ImgTarget *target, guint64 size, GError **error)
+{
+  guint64 room = img_file_size (target->file);
+  if (size == IMG_DISK_SIZE_UNKNOWN || size <= room)
+    return TRUE;
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "output file is smaller than input file: '%s' has %" G_GUINT64_FORMAT
+                    " bytes, %" G_GUINT64_FORMAT " are needed",
+                    target->safe_path, room, size);
+}
+
+/* What is there is written into. */
+static gboolean
+open_in_place (ImgTarget *target, gboolean is_device, guint64 size, GError **error)
+{
+  ImgFileParams params = file_params (target, is_device);
+
+  target->file = img_open_file (target->params->target->path, &params, error);
+  if (target->file == NULL)
+    return FALSE;
+  return !(is_device || target->params->no_create) || check_room (target, size, error);
+}
+
+/* Of a source that others may not read, the copy is not for them either. */
+static mode_t
+choose_mode (GPtrArray *sources)
+{
+  mode_t mode = 0666;
+  struct stat st;
+  for (guint i = 0; i < sources->len; i++)
+    if (fstat (img_file_fd (sources->pdata[i]), &st) == 0 && S_ISREG (st.st_mode))
+      {
+        if (!(st.st_mode & S_IRGRP))
+          mode &= ~(mode_t)(S_IRGRP | S_IWGRP);
+        if (!(st.st_mode & S_IROTH))
+          mode &= ~(mode_t)(S_IROTH | S_IWOTH);
+      }
+  return mode;
+}
+
+/* A new file, which takes the place of the one with @st, or of none (@st NULL). */
+static gboolean
+open_output (ImgTarget *target, gboolean exists, GPtrArray *sources, GError **error)
+{
+  g_autoptr (GError) failure = NULL;
+  const ImgImageSpec *spec = target->params->target;
+  ImgFileParams params = file_params (target, FALSE);
+  ImgOutputParams output_params = { .locking = spec->locking,
+                                    .permissions = params.permissions,
+                                    .is_durable = target->params->is_durable,
+                                    .mode = choose_mode (sources) };
+  ImgFile *replaced = NULL;
+
+  if (exists)
+    {
+      replaced = img_open_file (spec->path, &params, error);
+      if (replaced == NULL)
+        return FALSE;
+      target->replaces = TRUE;
+    }
+  target->output = img_output_new (spec->path, replaced, &output_params, &failure);
+  if (target->output != NULL)
+    return TRUE;
+  g_autofree char *part = img_output_part_path_of (spec->path);
+  if (part != NULL)
+    img_open_explain (part, params.permissions, spec->locking, &failure);
+  g_propagate_error (error, g_steal_pointer (&failure));
+  return FALSE;
+}
+
+/* Whether there is a target, and what it is. */
+static gboolean
+look (ImgTarget *target, gboolean *exists, struct stat *st, GError **error)
+{
+  const char *path = target->params->target->path;
+  g_auto (ImgFd) node = -1;
+
+  *exists = TRUE;
+  if (stat (path, st) < 0 && errno == ENOENT && !target->params->no_create)
+    {
+      *exists = FALSE;
+      return TRUE;
+    }
+  node = img_node_find (path, st, error);
+  return node >= 0;
+}
+
+static gboolean
+try_to_open (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error)
+{
+  struct stat st;
+  gboolean exists;
+
+  if (!look (target, &exists, &st, error)
+      || (exists
+          && (!check_sources (target, sources, &st, error) || !check_openers (target, error))))
+    return FALSE;
+  if (exists && (S_ISBLK (st.st_mode) || target->params->no_create || target->params->in_place))
+    return open_in_place (target, S_ISBLK (st.st_mode), size, error);
+  return open_output (target, exists, sources, error);
+}
+
+/* Somebody in the way is waited for: as long as the user wants, and who has no lock a moment in any
+ * case: he may be about to take one, or to close. What is there may be another file then. */
+static gboolean
+open_file (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error)
+{
+  gint64 begin = g_get_monotonic_time ();
+
+  for (guint tries = 0;; tries++)
+    {
+      g_autoptr (GError) failure = NULL;
+      target->patience = target->params->lock_wait;
+      if (try_to_open (target, size, sources, &failure))
+        return TRUE;
+      if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_APPEARED) && tries < MAX_TRIES)
+        continue;
+      if (!g_error_matches (failure, IMG_ERROR, IMG_ERROR_LOCKED)
+          || g_get_monotonic_time () - begin >= target->patience)
+        {
+          g_propagate_error (error, g_steal_pointer (&failure));
+          return FALSE;
+        }
+      g_usleep (LOOK_AGAIN);
+    }
+}
+
+/* ---- space ---- */
+
+static gboolean
+check_preallocation (const ImgTarget *target, guint64 size, GError **error)
+{
+  const ImgFile *file = file_of (target);
+  if (target->params->preallocation == IMG_PREALLOCATION_OFF
+      || (file != NULL && !img_file_is_device (file) && size != IMG_DISK_SIZE_UNKNOWN))
+    return TRUE;
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "preallocation is for files, and for sources whose size is known");
+}
+
+static gboolean
+allocate (ImgTarget *target, guint64 size, GError **error)
+{
+  g_autoptr (GError) failure = NULL;
+  ImgPreallocation preallocation = target->params->preallocation;
+
+  if (preallocation == IMG_PREALLOCATION_OFF || size == 0
+      || img_file_allocate (file_of (target), size, &failure))
+    return TRUE;
+  /* Writing it all allocates as well. */
+  if (preallocation == IMG_PREALLOCATION_FULL
+      && g_error_matches (failure, IMG_ERROR, IMG_ERROR_UNSUPPORTED))
+    return TRUE;
+  g_propagate_error (error, g_steal_pointer (&failure));
+  return FALSE;
+}
+
+/* Give the target its size, where it has none of its own. Nothing that is there changes before all
+ * else is known to be possible. */
+static gboolean
+prepare (ImgTarget *target, guint64 size, GError **error)
+{
+  const ImgConvertParams *params = target->params;
+  ImgFile *file = file_of (target);
+  gboolean keeps_size = img_file_is_device (file) || (target->output == NULL && params->no_create);
+
+  if (!check_preallocation (target, size, error)
+      || !img_file_set_cache (file, params->target_cache, error))
+    return FALSE;
+  target->disk = img_disk_open (file, params->target->format, error);
+  if (target->disk == NULL)
+    return FALSE;
+  target->disk->reads_as_zeros = !keeps_size || params->target_is_zero;
+  if (keeps_size)
+    return TRUE;
+  return (target->output != NULL || img_file_resize (file, 0, error))
+         && (size == IMG_DISK_SIZE_UNKNOWN || img_file_resize (file, size, error))
+         && allocate (target, size, error);
+}
+
+/* What lies behind the end of the copy stays, an old partition table's second half among it. */
+static void
+note_rest (const ImgTarget *target, guint64 size, ImgConvertResult *result)
+{
+  if (target->file == NULL || size == IMG_DISK_SIZE_UNKNOWN || img_file_size (target->file) <= size)
+    return;
+  g_ptr_array_add (result->remarks,
+                   g_strdup_printf ("the last %" G_GUINT64_FORMAT
+                                    " bytes of '%s' are not written: they keep what was there",
+                                    img_file_size (target->file) - size, target->safe_path));
+}
+
+static gboolean
+open_stream (ImgTarget *target, GPtrArray *sources, GError **error)
+{
+  struct stat st;
+  if (!check_preallocation (target, IMG_DISK_SIZE_UNKNOWN, error))
+    return FALSE;
+  if (fstat (target->params->output_fd, &st) < 0)
+    return img_throw_errno (error, "cannot write to standard output");
+  if (!check_sources (target, sources, &st, error))
+    return FALSE;
+  target->disk = img_disk_open_stream (target->params->output_fd, "standard output");
+  return TRUE;
+}
+
+ImgTarget *
+img_target_open (const ImgConvertParams *params, guint64 size, GPtrArray *sources,
+                 ImgConvertResult *result, GError **error)
+{
+  g_autoptr (ImgTarget) target = g_new0 (ImgTarget, 1);
+
+  target->params = params;
+  target->safe_path = img_text_escape (params->target->path, -1);
+  if (params->dash_is_stream && strcmp (params->target->path, "-") == 0)
+    return open_stream (target, sources, error) ? g_steal_pointer (&target) : NULL;
+  if (!open_file (target, size, sources, error))
+    return NULL;
+  if (!prepare (target, size, error))
+    {
+      img_target_add_advice (target, error);
+      return NULL;
+    }
+  note_rest (target, size, result);
+  img_target_note_lock (file_of (target), result);
+  return g_steal_pointer (&target);
+}
+
+static void
+add_line (GError **error, const char *line)
+{
+  g_autofree char *message = g_strconcat ((*error)->message, "\n", line, NULL);
+  g_free ((*error)->message);
+  (*error)->message = g_steal_pointer (&message);
+}
+
+void
+img_target_add_advice (const ImgTarget *target, GError **error)
+{
+  g_autofree char *line = NULL;
+
+  if (error == NULL || *error == NULL)
+    return;
+  if (target->file != NULL)
+    line = g_strdup_printf ("'%s' was being written in place and is not whole now",
+                            target->safe_path);
+  else if (target->replaces && g_error_matches (*error, IMG_ERROR, IMG_ERROR_NO_SPACE))
+    line = g_strdup_printf ("The old '%s' is untouched, and keeps its space until the copy is "
+                            "whole; --in-place overwrites it",
+                            target->safe_path);
+  if (line != NULL)
+    add_line (error, line);
+}
+
+gboolean
+img_target_finish (ImgTarget *target, GError **error)
+{
+  if (target->output != NULL)
+    return img_output_publish (target->output, error);
+  if (target->file != NULL && !img_file_verify_lock (target->file, NULL, error))
+    return FALSE;
+  return !target->params->is_durable || img_disk_flush (target->disk, error);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The target of a copy: a stream, a file or device written where it is, or a file that appears when
+ * it is whole. */
+#pragma once
+
+#include "engine/convert.h"
+
+typedef struct ImgTarget ImgTarget;
+
+/* Make ready to write @size bytes (or IMG_DISK_SIZE_UNKNOWN) as params->target says; @sources are
+ * the open ImgFiles to be read, none of which it may be. Whatever can be known to go wrong is found
+ * out before anything is changed. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgTarget *img_target_open (const ImgConvertParams *params, guint64 size, GPtrArray *sources,
+                            ImgConvertResult *result, GError **error);
+
+/* What to write to; borrowed. */
+ImgDisk *img_target_disk (ImgTarget *target);
+
+/* All is written: flush it, and put it in place. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_target_finish (ImgTarget *target, GError **error);
+
+/* Add to @error, of a copy that had begun, what became of the target or could be done about it. */
+void img_target_add_advice (const ImgTarget *target, GError **error);
+
+/* Close; what was not finished is removed, unless it was written in place. */
+void img_target_free (ImgTarget *target);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgTarget, img_target_free)
+
+/* Who would make @use of the image unsafe although the lock is granted (or, @with_locks, is in the
+ * way), in words; NULL if nobody is known. Returns a new string. */
+char *img_target_find_obstacle (const ImgImageSpec *spec, ImgUse use, gboolean with_locks);
+
+/* Tell in @result how @file was locked, if there is anything to tell. */
+void img_target_note_lock (ImgFile *file, ImgConvertResult *result);
