@@ -3,48 +3,87 @@
 #include "cli/command.h"
 #include "cli/info-print.h"
 #include "cli/output.h"
+#include "cli/program-name.h"
 
-typedef CliReadParams Params;
+typedef struct
+{
+  CliReadParams read;
+  gboolean backing_chain;
+  const CliOption *unsupported; /* an option that no format here can follow, or NULL */
+} Params;
 
 static const CliOption options[] = {
+  { 0, "object", CLI_VALUE, "OBJECT", "not supported yet", cli_note_unsupported,
+    offsetof (Params, unsupported), NULL },
   CLI_READ_ROWS ("do not mind others who write; what is read may be inconsistent",
                  "do not print warnings"),
+  { 'b', "backing-chain", CLI_NO_VALUE, NULL, "tell also about all that is behind the image",
+    cli_set_flag, offsetof (Params, backing_chain), NULL },
   { 0 },
 };
 
-/* One image: its text, or its object in @images. */
+/* Who has @path open. Names cost a walk over all processes: only when somebody is there to be
+ * named. */
+static ImgStatus *
+find_users (const char *path, ImgLocking locking)
+{
+  ImgStatusParams params = { .locking = locking, .format = "raw" };
+  ImgStatus *status = img_status_new (path, &params, NULL);
+
+  if (status == NULL || status->state != IMG_STATUS_IN_USE)
+    return status;
+  img_status_free (status);
+  params.names_wanted = TRUE;
+  return img_status_new (path, &params, NULL);
+}
+
+/* One file: its text, or its object in @images. */
+static void
+show_one (const ImgInfo *info, const Params *params, ImgLocking locking, GString *output,
+          json_t *images)
+{
+  const CliCommon *common = &params->read.common;
+  g_autoptr (ImgStatus) in_use = NULL;
+
+  if (!common->quiet)
+    cli_info_warn (info, common->verbose);
+  if (images != NULL)
+    {
+      json_array_append_new (images, cli_info_to_json (info));
+      return;
+    }
+  if (!cli_is_qemu_img ())
+    in_use = find_users (info->path, locking);
+  if (output->len > 0)
+    g_string_append_c (output, '\n');
+  cli_info_append_text (output, info, in_use);
+}
+
+/* What @spec stands for, and with --backing-chain what is behind it. */
 static int
 show (const ImgImageSpec *spec, const Params *params, GString *output, json_t *images)
 {
-  ImgOpenParams open_params = cli_open_params (params, spec);
-  ImgStatusParams status_params = { .locking = open_params.locking, .format = "raw" };
+  ImgOpenParams open_params = cli_open_params (&params->read, spec);
+  g_autoptr (GPtrArray) chain = g_ptr_array_new_with_free_func ((GDestroyNotify)img_info_free);
   g_autoptr (GError) error = NULL;
-  g_autoptr (ImgStatus) in_use = NULL;
-  g_autoptr (ImgInfo) info = img_info_new (spec->path, IMG_USE_INFO, &open_params, &error);
+  gboolean is_good;
 
-  if (info == NULL)
+  if (params->backing_chain)
+    is_good = img_info_chain (spec->path, IMG_USE_INFO, &open_params, chain, &error);
+  else
+    {
+      ImgInfo *info = img_info_new (spec->path, IMG_USE_INFO, &open_params, &error);
+      is_good = info != NULL;
+      if (is_good)
+        g_ptr_array_add (chain, info);
+    }
+  if (!is_good)
     {
       cli_print_error (error);
       return CLI_EXIT_FAILURE;
     }
-  if (!params->common.quiet)
-    cli_info_warn (info, params->common.verbose);
-  if (images != NULL)
-    {
-      json_array_append_new (images, cli_info_to_json (info));
-      return CLI_EXIT_OK;
-    }
-  /* Names cost a walk over all processes: only when somebody is there to be named. */
-  in_use = img_status_new (spec->path, &status_params, NULL);
-  if (in_use != NULL && in_use->state == IMG_STATUS_IN_USE)
-    {
-      status_params.names_wanted = TRUE;
-      g_clear_pointer (&in_use, img_status_free);
-      in_use = img_status_new (spec->path, &status_params, NULL);
-    }
-  if (output->len > 0)
-    g_string_append_c (output, '\n');
-  cli_info_append_text (output, info, in_use);
+  for (guint i = 0; i < chain->len; i++)
+    show_one (chain->pdata[i], params, open_params.locking, output, images);
   return CLI_EXIT_OK;
 }
 
@@ -52,21 +91,23 @@ static int
 run (gpointer data, char **operands, GString *output, GError **error)
 {
   const Params *params = data;
-  json_t *images = params->common.json ? json_array () : NULL;
   int worst = CLI_EXIT_OK;
 
+  if (!cli_check_unsupported (params->unsupported, error))
+    return CLI_EXIT_FAILURE;
+  json_t *images = params->read.common.json ? json_array () : NULL;
   for (guint i = 0; operands[i] != NULL && *error == NULL; i++)
     {
       g_auto (ImgImageSpec) spec = { 0 };
-      if (!cli_image_spec (&params->common, operands[i], &spec, error))
+      if (!cli_image_spec (&params->read.common, operands[i], &spec, error))
         break;
       int status = show (&spec, params, output, images);
       worst = MAX (worst, status);
     }
   if (images == NULL)
     return worst;
-  /* One image is an object, as with qemu-img; several are an array. */
-  if (operands[1] != NULL)
+  /* One image is an object, as with qemu-img; several are an array, and so is a chain. */
+  if (operands[1] != NULL || (params->backing_chain && json_array_size (images) > 0))
     cli_json_append (output, images);
   else
     {

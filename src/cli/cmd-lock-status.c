@@ -247,6 +247,7 @@ const CliCommand cli_cmd_lock_status = {
   .name = "lock-status",
   .summary = "Tell who holds disk images, and what may be done with them now",
   .operands = "IMAGE...",
+  .is_not_of_qemu_img = TRUE,
   .takes_no_operands = TRUE,
   .options = options,
   .params_size = sizeof (Params),

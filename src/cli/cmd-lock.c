@@ -201,6 +201,7 @@ const CliCommand cli_cmd_lock = {
   .options = options,
   .params_size = sizeof (Params),
   .new_params = new_params,
+  .is_not_of_qemu_img = TRUE,
   .takes_no_operands = TRUE, /* with --fd */
   .command_offset = offsetof (Params, command),
   .usage_status = CLI_EXIT_LOCK_FAILED,

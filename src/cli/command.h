@@ -17,6 +17,7 @@ enum
   CLI_EXIT_FAILURE = 1,
   CLI_EXIT_IN_USE = 1,         /* lock-status */
   CLI_EXIT_UNKNOWN = 2,        /* lock-status: could not be determined, or usage */
+  CLI_EXIT_SALVAGED = 4,       /* convert: done, but for what could not be read */
   CLI_EXIT_UNSUPPORTED = 63,   /* check: the format has none, as qemu-img */
   CLI_EXIT_LOCK_LOST = 123,    /* lock: it was lost while the command ran */
   CLI_EXIT_NOT_GRANTED = 124,  /* lock: somebody else's lock is in the way */
@@ -47,9 +48,11 @@ typedef struct
   const char *summary;  /* a line */
   const char *operands; /* for the usage line */
   const CliOption *options;
-  gsize params_size;             /* of a struct that begins with a CliCommon */
-  gpointer (*new_params) (void); /* with defaults; or NULL: zeroed */
-  gboolean takes_no_operands;    /* it may be called without any */
+  gsize params_size;               /* of a struct that begins with a CliCommon */
+  gpointer (*new_params) (void);   /* with defaults; or NULL: zeroed */
+  void (*clear_params) (gpointer); /* frees what its parameters own; or NULL */
+  gboolean takes_no_operands;      /* it may be called without any */
+  gboolean is_not_of_qemu_img;     /* called as qemu-img, the program does not have it */
   gsize command_offset; /* where a char ** gets the words behind "--", for a command that runs
                            another; or 0 */
   int usage_status;     /* exit status for bad options, and when the output cannot be written */
@@ -60,14 +63,31 @@ typedef struct
 } CliCommand;
 
 extern const CliCommand *const cli_commands[]; /* ended by NULL */
-extern const CliCommand cli_cmd_check, cli_cmd_info, cli_cmd_lock, cli_cmd_lock_status;
+extern const CliCommand cli_cmd_check, cli_cmd_convert, cli_cmd_create, cli_cmd_info, cli_cmd_lock,
+    cli_cmd_lock_status;
 
+/* By the name; NULL if the program, called as it was, has no such command. */
 const CliCommand *cli_command_find (const char *name);
 
 /* Choices used in several tables. */
-extern const CliChoice cli_output_choices[], cli_locking_choices[], cli_format_choices[];
+extern const CliChoice cli_output_choices[], cli_locking_choices[], cli_format_choices[],
+    cli_cache_choices[], cli_target_format_choices[];
 
 gboolean cli_set_format (const CliOption *, const char *value, gpointer field, GError **error);
+
+/* Whether images of @format (or NULL) can be read, or written; IMG_ERROR_UNSUPPORTED. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean cli_check_format (const char *format, GError **error);
+G_GNUC_WARN_UNUSED_RESULT
+gboolean cli_check_target_format (const char *format, GError **error);
+
+/* Options of qemu-img that no format here can follow: the setter notes the first of them as a
+ * borrowed const CliOption *, and the check (NULL is fine) says what is missing, once it is known
+ * that the formats themselves are no problem. */
+gboolean cli_note_unsupported (const CliOption *, const char *value, gpointer field,
+                               GError **error);
+G_GNUC_WARN_UNUSED_RESULT
+gboolean cli_check_unsupported (const CliOption *option, GError **error);
 
 /* The rows for the members of CliCommon; T is the command's parameters, c the member. */
 #define CLI_ROW_HELP(T, c)                                                                      \

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "cli/program-name.h"
 #include "disk/detect.h"
 
 const CliCommand *const cli_commands[]
-    = { &cli_cmd_lock_status, &cli_cmd_lock, &cli_cmd_info, &cli_cmd_check, NULL };
+    = { &cli_cmd_lock_status, &cli_cmd_lock,   &cli_cmd_info, &cli_cmd_check,
+        &cli_cmd_convert,     &cli_cmd_create, NULL };
 
 const CliChoice cli_output_choices[] = { { "human", FALSE }, { "json", TRUE }, { NULL, 0 } };
 
@@ -19,8 +21,18 @@ const CliChoice cli_locking_choices[] = {
   { NULL, 0 },
 };
 
+const CliChoice cli_cache_choices[] = {
+  { "none", IMG_CACHE_NONE },
+  { "writeback", IMG_CACHE_WRITEBACK },
+  { "writethrough", IMG_CACHE_WRITETHROUGH },
+  { "directsync", IMG_CACHE_DIRECTSYNC },
+  { "unsafe", IMG_CACHE_UNSAFE },
+  { NULL, 0 },
+};
+
 /* For completion: the formats that can be handled. */
-const CliChoice cli_format_choices[] = { { "raw", 0 }, { NULL, 0 } };
+const CliChoice cli_format_choices[] = { { "raw", 0 }, { "qcow2", 0 }, { NULL, 0 } };
+const CliChoice cli_target_format_choices[] = { { "raw", 0 }, { NULL, 0 } };
 
 gboolean
 cli_set_format (const CliOption *option, const char *value, gpointer field, GError **error)
@@ -31,6 +43,54 @@ cli_set_format (const CliOption *option, const char *value, gpointer field, GErr
                       option->long_name);
   *(const char **)field = value;
   return TRUE;
+}
+
+gboolean
+cli_check_format (const char *format, GError **error)
+{
+  return format == NULL || img_format_is_supported (format)
+         || img_throw (error, IMG_ERROR_UNSUPPORTED, "the format %s is not supported yet", format);
+}
+
+gboolean
+cli_check_target_format (const char *format, GError **error)
+{
+  return format == NULL || img_format_can_be_written (format)
+         || img_throw (error, IMG_ERROR_UNSUPPORTED, "writing the format %s is not supported yet",
+                       format);
+}
+
+gboolean
+cli_note_unsupported (const CliOption *option, G_GNUC_UNUSED const char *value, gpointer field,
+                      G_GNUC_UNUSED GError **error)
+{
+  const CliOption **first = field;
+  if (*first == NULL)
+    *first = option;
+  return TRUE;
+}
+
+gboolean
+cli_check_unsupported (const CliOption *option, GError **error)
+{
+  static const struct
+  {
+    const char *option, *ability;
+  } abilities[] = {
+    { "compress", "can compress" },
+    { "backing", "can have a backing file" },
+    { "backing-format", "can have a backing file" },
+    { "bitmaps", "can hold bitmaps" },
+    { "skip-broken-bitmaps", "can hold bitmaps" },
+  };
+  if (option == NULL)
+    return TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (abilities); i++)
+    if (strcmp (option->long_name, abilities[i].option) == 0)
+      return img_throw (error, IMG_ERROR_UNSUPPORTED,
+                        "--%s needs a format that %s: not supported yet", option->long_name,
+                        abilities[i].ability);
+  return img_throw (error, IMG_ERROR_UNSUPPORTED, "--%s is not supported yet", option->long_name);
 }
 
 gboolean
@@ -63,6 +123,6 @@ cli_command_find (const char *name)
 {
   for (guint i = 0; cli_commands[i] != NULL; i++)
     if (strcmp (cli_commands[i]->name, name) == 0)
-      return cli_commands[i];
+      return cli_is_qemu_img () && cli_commands[i]->is_not_of_qemu_img ? NULL : cli_commands[i];
   return NULL;
 }

@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/info-print.h"
 
+#include <string.h>
+
 #include "base/size.h"
 #include "base/text.h"
+#include "cli/fact-print.h"
 #include "cli/lock-status-print.h"
 #include "cli/output.h"
+#include "cli/program-name.h"
 
-static const char *
-protocol_of (const ImgInfo *info)
+const char *
+cli_info_protocol (const ImgInfo *info)
 {
   return info->is_device ? "host_device" : "file";
+}
+
+guint64
+cli_info_protocol_size (const ImgInfo *info)
+{
+  return img_size_round_up (info->file_length, 512);
 }
 
 static void
@@ -19,25 +29,121 @@ append_size (GString *text, const char *name, guint64 bytes)
   g_string_append_printf (text, "%s: %s (%" G_GUINT64_FORMAT " bytes)\n", name, words, bytes);
 }
 
-void
-cli_info_append_text (GString *text, const ImgInfo *info, const ImgStatus *in_use)
+/* "0000:00:01.250" */
+static char *
+clock_to_text (guint64 nanoseconds)
 {
+  guint64 seconds = nanoseconds / 1000000000;
+  return g_strdup_printf ("%04" G_GUINT64_FORMAT ":%02u:%02u.%03u", seconds / 3600,
+                          (guint)(seconds / 60 % 60), (guint)(seconds % 60),
+                          (guint)(nanoseconds / 1000000 % 1000));
+}
+
+/* qemu-img's table; its dates are local time. */
+static void
+append_snapshots (GString *text, const GPtrArray *snapshots)
+{
+  if (snapshots == NULL)
+    return;
+  g_string_append_printf (text, "Snapshot list:\n%-7s %-16s %8s %19s %15s %10s\n", "ID", "TAG",
+                          "VM_SIZE", "DATE", "VM_CLOCK", "ICOUNT");
+  for (guint i = 0; i < snapshots->len; i++)
+    {
+      const ImgSnapshot *snapshot = snapshots->pdata[i];
+      g_autofree char *id = img_text_escape (snapshot->id, -1);
+      g_autofree char *name = img_text_escape (snapshot->name, -1);
+      g_autofree char *size = img_size_to_text (snapshot->vm_state_size);
+      g_autoptr (GDateTime) time = g_date_time_new_from_unix_local ((gint64)snapshot->date_seconds);
+      g_autofree char *date
+          = time == NULL ? g_strdup ("") : g_date_time_format (time, "%Y-%m-%d %H:%M:%S");
+      g_autofree char *clock = clock_to_text (snapshot->vm_clock);
+      g_autofree char *icount
+          = snapshot->icount == G_MAXUINT64
+                ? g_strdup ("--")
+                : g_strdup_printf ("%" G_GINT64_FORMAT, (gint64)snapshot->icount);
+      g_string_append_printf (text, "%-7s %-16s %8s %19s %15s %10s\n", id, name, size, date, clock,
+                              icount);
+    }
+}
+
+static void
+append_backing (GString *text, const ImgInfo *info)
+{
+  if (info->backing.name == NULL)
+    return;
+  g_autofree char *name = img_text_escape (info->backing.name, -1);
+  g_string_append_printf (text, "backing file: %s", name);
+  if (strcmp (info->backing.name, info->full_backing_name) != 0)
+    {
+      g_autofree char *full = img_text_escape (info->full_backing_name, -1);
+      g_string_append_printf (text, " (actual path: %s)", full);
+    }
+  g_string_append_c (text, '\n');
+  if (info->backing.format != NULL)
+    {
+      g_autofree char *format = img_text_escape (info->backing.format, -1);
+      g_string_append_printf (text, "backing file format: %s\n", format);
+    }
+}
+
+/* What qemu-img prints. */
+static void
+append_shared (GString *text, const ImgInfo *info)
+{
+  const ImgDescription *description = &info->description;
   g_autofree char *path = img_text_escape (info->path, -1);
   g_autofree char *allocated = img_size_to_text (info->allocated);
 
   g_string_append_printf (text, "image: %s\nfile format: %s\n", path, info->format);
   append_size (text, "virtual size", info->virtual_size);
+  g_string_append_printf (text, "disk size: %s\n", allocated);
+  if (description->is_encrypted)
+    g_string_append (text, "encrypted: yes\n");
+  if (description->cluster_size != 0)
+    g_string_append_printf (text, "cluster_size: %" G_GUINT64_FORMAT "\n",
+                            description->cluster_size);
+  if (description->is_dirty)
+    g_string_append (text, "cleanly shut down: no\n");
+  append_backing (text, info);
+  append_snapshots (text, description->snapshots);
+  if (description->facts != NULL)
+    {
+      g_string_append (text, "Format specific information:\n");
+      cli_fact_append_text (text, description->facts, 1);
+    }
   g_string_append_printf (text,
-                          "disk size: %s\n"
                           "Child node '/file':\n"
                           "    filename: %s\n"
                           "    protocol type: %s\n",
-                          allocated, path, protocol_of (info));
-  append_size (text, "    file length", info->virtual_size);
+                          path, cli_info_protocol (info));
+  append_size (text, "    file length", cli_info_protocol_size (info));
   g_string_append_printf (text, "    disk size: %s\n", allocated);
-  if (info->file_length != info->virtual_size)
+}
+
+/* In one place what else would be opened to read the disk. */
+static void
+append_references (GString *text, const GPtrArray *references)
+{
+  for (guint i = 0; i < references->len; i++)
+    {
+      const ImgInfoReference *reference = references->pdata[i];
+      g_autofree char *where
+          = img_text_escape (reference->path != NULL ? reference->path : reference->name, -1);
+      g_string_append_printf (text, "outside reference: %s '%s'%s\n", reference->kind, where,
+                              reference->path != NULL ? "" : ", which is not followed");
+    }
+}
+
+void
+cli_info_append_text (GString *text, const ImgInfo *info, const ImgStatus *in_use)
+{
+  append_shared (text, info);
+  if (cli_is_qemu_img ()) /* what follows is ours */
+    return;
+  if (info->is_raw && info->file_length != info->virtual_size)
     g_string_append_printf (text, "exact file length: %" G_GUINT64_FORMAT " bytes\n",
                             info->file_length);
+  append_references (text, info->references);
   if (info->content.description != NULL)
     g_string_append_printf (text, "content: looks like %s (a guess)\n", info->content.description);
   if (in_use != NULL)
@@ -50,69 +156,11 @@ cli_info_append_text (GString *text, const ImgInfo *info, const ImgStatus *in_us
     }
 }
 
-json_t *
-cli_content_to_json (const ImgContent *content)
-{
-  if (content->description == NULL)
-    return NULL;
-  json_t *object = json_object ();
-  json_object_set_new (object, "guess", json_true ());
-  json_object_set_new (object, "description", cli_json_text (content->description));
-  if (content->partition_table != NULL)
-    {
-      json_object_set_new (object, "partition-table", cli_json_text (content->partition_table));
-      json_object_set_new (object, "partition-table-end",
-                           json_integer ((json_int_t)content->table_end));
-      json_object_set_new (object, "truncated", json_boolean (content->is_truncated));
-    }
-  if (content->filesystem != NULL)
-    json_object_set_new (object, "filesystem", cli_json_text (content->filesystem));
-  return object;
-}
-
-/* qemu-img's child node "file". */
-static json_t *
-child_to_json (const ImgInfo *info)
-{
-  json_t *node = json_object ();
-  json_t *child = json_object ();
-
-  json_object_set_new (node, "children", json_array ());
-  json_object_set_new (node, "virtual-size", json_integer ((json_int_t)info->virtual_size));
-  cli_json_set_filename (node, "filename", "filename-bytes", info->path);
-  json_object_set_new (node, "format", json_string (protocol_of (info)));
-  json_object_set_new (node, "actual-size", json_integer ((json_int_t)info->allocated));
-  json_object_set_new (node, "format-specific", json_pack ("{s:s, s:{}}", "type", "file", "data"));
-  json_object_set_new (node, "dirty-flag", json_false ());
-  json_object_set_new (child, "name", json_string ("file"));
-  json_object_set_new (child, "info", node);
-  return child;
-}
-
-json_t *
-cli_info_to_json (const ImgInfo *info)
-{
-  json_t *object = json_object ();
-  json_t *children = json_array ();
-  json_t *content = cli_content_to_json (&info->content);
-
-  json_array_append_new (children, child_to_json (info));
-  json_object_set_new (object, "children", children);
-  json_object_set_new (object, "virtual-size", json_integer ((json_int_t)info->virtual_size));
-  json_object_set_new (object, "filename", cli_json_text (info->path));
-  json_object_set_new (object, "format", json_string (info->format));
-  json_object_set_new (object, "actual-size", json_integer ((json_int_t)info->allocated));
-  json_object_set_new (object, "dirty-flag", json_false ());
-  cli_json_set_filename (object, "filename", "filename-bytes", info->path);
-  json_object_set_new (object, "file-length", json_integer ((json_int_t)info->file_length));
-  if (content != NULL)
-    json_object_set_new (object, "content", content);
-  return object;
-}
-
 void
 cli_info_warn (const ImgInfo *info, gboolean verbose)
 {
+  if (cli_is_qemu_img () && !verbose)
+    return;
   if (info->warning != NULL)
     cli_print_warning (info->warning);
   if (info->remark != NULL && verbose)
@@ -124,6 +172,15 @@ cli_info_warn (const ImgInfo *info, gboolean verbose)
           "'%s': its %s partition table ends at byte %" G_GUINT64_FORMAT
           ", but the file ends at byte %" G_GUINT64_FORMAT ": the image is truncated",
           path, info->content.partition_table, info->content.table_end, info->file_length);
+      cli_print_remark (text);
+    }
+  if (info->description.needed > info->file_length)
+    {
+      g_autofree char *path = img_text_escape (info->path, -1);
+      g_autofree char *text = g_strdup_printf ("'%s': its tables reach to byte %" G_GUINT64_FORMAT
+                                               ", but the file ends at byte %" G_GUINT64_FORMAT
+                                               ": the image is truncated",
+                                               path, info->description.needed, info->file_length);
       cli_print_remark (text);
     }
 }

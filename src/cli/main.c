@@ -7,32 +7,38 @@
 #include "cli/command.h"
 #include "cli/complete.h"
 #include "cli/output.h"
+#include "cli/program-name.h"
 #include "cli/run-command.h"
-
-#define PROGRAM "imgtool"
 
 static void
 append_command_help (GString *text, const CliCommand *command)
 {
-  g_string_append_printf (text, "Usage: " PROGRAM " %s [OPTIONS] %s\n\n%s.\n\nOptions:\n",
-                          command->name, command->operands, command->summary);
+  g_string_append_printf (text, "Usage: %s %s [OPTIONS] %s\n\n%s.\n\nOptions:\n",
+                          cli_program_name (), command->name, command->operands, command->summary);
   cli_append_option_help (text, command->options);
-  g_string_append_printf (text, "\nThe manual: " PROGRAM "-%s(1)\n", command->name);
+  g_string_append_printf (text, "\nThe manual: imgtool-%s(1)\n", command->name);
 }
 
 static void
 append_program_help (GString *text)
 {
-  g_string_append (text, "Usage: " PROGRAM " COMMAND [OPTIONS] IMAGE...\n\n"
-                         "Looks after disk images: who holds them, what they are.\n\nCommands:\n");
+  const char *name = cli_program_name ();
+  g_string_append_printf (text,
+                          "Usage: %s COMMAND [OPTIONS] IMAGE...\n\n"
+                          "Looks after disk images: who holds them, what they are; copies them.\n\n"
+                          "Commands:\n",
+                          name);
   for (guint i = 0; cli_commands[i] != NULL; i++)
-    g_string_append_printf (text, "  %-14s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
-  g_string_append (text, "  help          show help on a command\n\n"
-                         "Options:\n"
-                         "  -h, --help      show this help\n"
-                         "  -V, --version   show the version\n\n"
-                         "'" PROGRAM " COMMAND --help' tells about a command. "
-                         "The manual: " PROGRAM "(1)\n");
+    if (!cli_is_qemu_img () || !cli_commands[i]->is_not_of_qemu_img)
+      g_string_append_printf (text, "  %-14s%s\n", cli_commands[i]->name, cli_commands[i]->summary);
+  g_string_append_printf (text,
+                          "  help          show help on a command\n\n"
+                          "Options:\n"
+                          "  -h, --help      show this help\n"
+                          "  -V, --version   show the version\n\n"
+                          "'%s COMMAND --help' tells about a command. "
+                          "The manual: imgtool(1)\n",
+                          name);
 }
 
 static int
@@ -48,7 +54,8 @@ fail (const GError *error, const CliCommand *command, int status)
   cli_print_error (error);
   if (!g_error_matches (error, IMG_ERROR, IMG_ERROR_USAGE))
     return status;
-  fprintf (stderr, "Try '" PROGRAM " %s --help' for more information.\n", command->name);
+  fprintf (stderr, "Try '%s %s --help' for more information.\n", cli_program_name (),
+           command->name);
   return command->usage_status;
 }
 
@@ -66,15 +73,14 @@ cut_off_command (int *argc, char **argv)
   return NULL;
 }
 
+/* @params are the command's, with defaults. */
 static int
-run_command (const CliCommand *command, int argc, char **argv)
+run_with (const CliCommand *command, gpointer params, int argc, char **argv)
 {
-  g_autofree gpointer params
-      = command->new_params != NULL ? command->new_params () : g_malloc0 (command->params_size);
   g_autofree char **operands = NULL;
   g_autoptr (GString) output = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
-  char name[] = PROGRAM;
+  g_autofree char *name = g_strdup (cli_program_name ());
 
   argv[0] = name; /* what getopt puts before its messages */
   if (command->command_offset != 0)
@@ -98,10 +104,32 @@ run_command (const CliCommand *command, int argc, char **argv)
 }
 
 static int
-unknown_command (const char *name)
+run_command (const CliCommand *command, int argc, char **argv)
 {
-  g_autofree char *safe = img_text_escape (name, -1);
-  fprintf (stderr, PROGRAM ": unknown command '%s'; see '" PROGRAM " --help'\n", safe);
+  g_autofree gpointer params
+      = command->new_params != NULL ? command->new_params () : g_malloc0 (command->params_size);
+  int status = run_with (command, params, argc, argv);
+  if (command->clear_params != NULL)
+    command->clear_params (params);
+  return status;
+}
+
+static int
+unknown_command (const char *command_name)
+{
+  g_autofree char *safe = img_text_escape (command_name, -1);
+  const char *name = cli_program_name ();
+  fprintf (stderr, "%s: unknown command '%s'; see '%s --help'\n", name, safe, name);
+  return CLI_EXIT_FAILURE;
+}
+
+/* The words of qemu-img's command line that are for another one. */
+static int
+other_command (char *const *argv)
+{
+  g_autoptr (GError) error = NULL;
+  cli_run_other_qemu_img (argv, &error);
+  cli_print_error (error);
   return CLI_EXIT_FAILURE;
 }
 
@@ -123,9 +151,13 @@ show_help (const char *command_name)
 static int
 show_version (void)
 {
+  /* Scripts look for the number behind "qemu-img version" and decide by it what they may ask for.
+   */
   g_autoptr (GString) text
-      = g_string_new (PROGRAM " version " PACKAGE_VERSION "\n"
-                              "License LGPL-2.1-or-later. There is no warranty.\n");
+      = g_string_new (cli_is_qemu_img () ? "qemu-img version " CLI_QEMU_IMG_VERSION
+                                           " (imgtool " PACKAGE_VERSION ")\n"
+                                         : "imgtool version " PACKAGE_VERSION "\n");
+  g_string_append (text, "License LGPL-2.1-or-later. There is no warranty.\n");
   return write_text (text, CLI_EXIT_OK, CLI_EXIT_FAILURE);
 }
 
@@ -135,30 +167,57 @@ is_one_of (const char *word, const char *a, const char *b)
   return strcmp (word, a) == 0 || strcmp (word, b) == 0;
 }
 
+/* qemu-img's option for all commands, which has no effect here: the words it takes. */
+static int
+count_trace_words (char *const *argv)
+{
+  if (!cli_is_qemu_img () || argv[0] == NULL)
+    return 0;
+  if (is_one_of (argv[0], "-T", "--trace") && argv[1] != NULL)
+    return 2;
+  return g_str_has_prefix (argv[0], "--trace=") ? 1 : 0;
+}
+
+static int
+no_command (void)
+{
+  const char *name = cli_program_name ();
+  if (cli_is_qemu_img ())
+    fprintf (stderr, "%s: Not enough arguments\nTry '%s --help' for more info\n", name, name);
+  else
+    fprintf (stderr, "%s: which command? See '%s --help'\n", name, name);
+  return CLI_EXIT_FAILURE;
+}
+
 int
 main (int argc, char **argv)
 {
   cli_secure_stdio ();
   setlocale (LC_CTYPE, "");
+  cli_program_set_name (argv[0]);
   cli_ignore_signals (); /* a full pipe or file is reported */
 
-  if (argc < 2)
-    {
-      fprintf (stderr, PROGRAM ": which command? See '" PROGRAM " --help'\n");
-      return CLI_EXIT_FAILURE;
-    }
-  if (is_one_of (argv[1], "--help", "-h"))
+  int first = 1;
+  while (argc > first && count_trace_words (argv + first) > 0)
+    first += count_trace_words (argv + first);
+  if (argc <= first)
+    return no_command ();
+  argc -= first;
+  argv += first;
+  if (is_one_of (argv[0], "--help", "-h"))
     return show_help (NULL);
-  if (strcmp (argv[1], "help") == 0)
-    return show_help (argv[2]);
-  if (is_one_of (argv[1], "--version", "-V"))
+  if (strcmp (argv[0], "help") == 0)
+    return show_help (argv[1]);
+  if (is_one_of (argv[0], "--version", "-V"))
     return show_version ();
-  if (strcmp (argv[1], "__complete") == 0)
+  if (strcmp (argv[0], "__complete") == 0)
     {
       g_autoptr (GString) text = g_string_new (NULL);
-      cli_complete (text, (const char *const *)argv + 2);
+      cli_complete (text, (const char *const *)argv + 1);
       return write_text (text, CLI_EXIT_OK, CLI_EXIT_FAILURE);
     }
-  const CliCommand *command = cli_command_find (argv[1]);
-  return command == NULL ? unknown_command (argv[1]) : run_command (command, argc - 1, argv + 1);
+  const CliCommand *command = cli_command_find (argv[0]);
+  if (command != NULL)
+    return run_command (command, argc, argv);
+  return cli_is_qemu_img () ? other_command (argv) : unknown_command (argv[0]);
 }

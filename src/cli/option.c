@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/size.h"
 #include "base/text.h"
 #include "cli/wrap.h"
 #include "engine/open.h"
@@ -87,6 +88,48 @@ cli_set_wait (const CliOption *option, const char *value, gpointer field, GError
     }
   else
     *(gint64 *)field = (gint64)(seconds * G_TIME_SPAN_SECOND);
+  return TRUE;
+}
+
+gboolean
+cli_set_size (const CliOption *option, const char *value, gpointer field, GError **error)
+{
+  g_autofree char *safe = img_text_escape (value, -1);
+  return img_size_parse (value, (guint64 *)field)
+         || img_throw (error, IMG_ERROR_USAGE,
+                       "bad value '%s' for --%s: it must be a size in bytes, perhaps with k, M, G, "
+                       "T, P or E behind it",
+                       safe, option->long_name);
+}
+
+/* Whether a comma that stands for itself, not doubled, is at either end. */
+static gboolean
+has_loose_end (const char *list)
+{
+  gsize first = strspn (list, ","), last = 0, length = strlen (list);
+  while (last < length && list[length - last - 1] == ',')
+    last++;
+  return length == 0 || first % 2 == 1 || last % 2 == 1;
+}
+
+gboolean
+cli_add_list (const CliOption *option, const char *value, gpointer field, GError **error)
+{
+  char **list = field;
+  g_autofree char *before = *list;
+  g_autofree char *safe = img_text_escape (value, -1);
+
+  *list = before == NULL ? g_strdup (value) : g_strconcat (before, ",", value, NULL);
+  return !has_loose_end (value)
+         || img_throw (error, IMG_ERROR_USAGE,
+                       "bad value '%s' for --%s: it must be a list of KEY=VALUE", safe,
+                       option->long_name);
+}
+
+gboolean
+cli_set_nothing (G_GNUC_UNUSED const CliOption *option, G_GNUC_UNUSED const char *value,
+                 G_GNUC_UNUSED gpointer field, G_GNUC_UNUSED GError **error)
+{
   return TRUE;
 }
 

@@ -36,13 +36,17 @@ struct CliOption
 
 /* Setters: gboolean, int (from choices), const char * (borrowed from argv), gint64 from 0 to 255 or
  * a descriptor's number, gint64 microseconds (of an optional number of seconds; none means for
- * ever).
+ * ever), guint64 bytes (of a size such as 1.5G), char * (owned: a list in QEMU's spelling to which
+ * each use of the option adds), nothing (an option that has no effect).
  */
 gboolean cli_set_flag (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_set_choice (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_set_string (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_set_number (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_set_wait (const CliOption *, const char *value, gpointer field, GError **error);
+gboolean cli_set_size (const CliOption *, const char *value, gpointer field, GError **error);
+gboolean cli_add_list (const CliOption *, const char *value, gpointer field, GError **error);
+gboolean cli_set_nothing (const CliOption *, const char *value, gpointer field, GError **error);
 
 /* "on|off|auto|posix", "SECONDS" or NULL: what is shown as the value. Returns a new string. */
 char *cli_option_value_name (const CliOption *option);

@@ -7,24 +7,25 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "cli/program-name.h"
 
 void
 cli_print_error (const GError *error)
 {
   if (error->message[0] != '\0')
-    fprintf (stderr, "imgtool: %s\n", error->message);
+    fprintf (stderr, "%s: %s\n", cli_program_name (), error->message);
 }
 
 void
 cli_print_warning (const char *text)
 {
-  fprintf (stderr, "imgtool: warning: %s\n", text);
+  fprintf (stderr, "%s: warning: %s\n", cli_program_name (), text);
 }
 
 void
 cli_print_remark (const char *text)
 {
-  fprintf (stderr, "imgtool: %s\n", text);
+  fprintf (stderr, "%s: %s\n", cli_program_name (), text);
 }
 
 gboolean
@@ -32,8 +33,14 @@ cli_write_stdout (const GString *text)
 {
   if (img_fd_write_all (STDOUT_FILENO, text->str, text->len))
     return TRUE;
-  fprintf (stderr, "imgtool: cannot write the output: %s\n", g_strerror (errno));
+  fprintf (stderr, "%s: cannot write the output: %s\n", cli_program_name (), g_strerror (errno));
   return FALSE;
+}
+
+void
+cli_write_stderr (const GString *text)
+{
+  fputs (text->str, stderr);
 }
 
 void

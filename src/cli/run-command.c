@@ -27,6 +27,13 @@ cli_ignore_signals (void)
     sigaction (ignored[i], &ignore, &before_ignoring[i]);
 }
 
+void
+cli_restore_signals (void)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (ignored); i++)
+    sigaction (ignored[i], &before_ignoring[i], NULL);
+}
+
 static void
 block_signals (sigset_t *watched, sigset_t *before)
 {
@@ -41,8 +48,7 @@ block_signals (sigset_t *watched, sigset_t *before)
 static void
 become (char *const *argv, const sigset_t *mask, int report)
 {
-  for (guint i = 0; i < G_N_ELEMENTS (ignored); i++)
-    sigaction (ignored[i], &before_ignoring[i], NULL);
+  cli_restore_signals ();
   /* No handler of this program may run here: it would unlock the descriptions that both share. */
   for (guint i = 0; i < G_N_ELEMENTS (passed_on); i++)
     {

@@ -7,6 +7,8 @@
 /* Ignore what this program reports as an error instead of being killed by it; the command gets back
  * what was there before. */
 void cli_ignore_signals (void);
+/* What was there before, for a program that takes this one's place. */
+void cli_restore_signals (void);
 
 /* Start @argv with the signals as this program was started with, pass signals on to it and wait for
  * its end. Returns its exit status, 128 + N if signal N ended it, 126 or 127 if it could not be run
