@@ -181,3 +181,20 @@ It is held by locker (pid ${PID[other]})"
   expect_message "pid ${PID[other]}"
   [[ $stderr != *$'\e'* ]]
 }
+
+@test "qemu-img's other options: nothing to repair, no cache to choose" {
+  make_raw disk.raw
+  for words in "-r leaks" "-r all" --repair=all "-T none" --cache=writeback "-r all -T unsafe"; do
+    # shellcheck disable=SC2086
+    run -63 --separate-stderr imgtool check $words -f raw disk.raw
+    [[ -z $output && $stderr == *"This image format does not support checks" ]]
+  done
+  run -1 --separate-stderr imgtool check -r some -f raw disk.raw
+  expect_message "bad value 'some' for --repair: it must be leaks or all"
+  run -1 --separate-stderr imgtool check -T some -f raw disk.raw
+  expect_message "bad value 'some' for --cache: it must be none, writeback"
+  run -1 --separate-stderr imgtool check -U -r all -f raw disk.raw
+  expect_message "--repair and --force-share exclude each other"
+  run -1 --separate-stderr imgtool check --object secret,id=x,data=y -f raw disk.raw
+  [[ -z $output && $stderr == "imgtool: --object is not supported yet" ]]
+}

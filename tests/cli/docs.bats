@@ -27,6 +27,7 @@ table() {
 # page_table PAGE: the options that the man page lists, as "SHORT<tab>LONG"
 page_table() {
   awk '
+    / Ta / { next } # a table
     /^\.It .*Fl / {
       line = $0
       sub(/^\.It /, "", line)
@@ -216,13 +217,16 @@ examples() {
   require mandoc jq
   mkdir bin
   ln -s "$IMGTOOL" bin/imgtool
+  # The other host is this one, and the logical volume a file.
+  printf '%s\n' '#!/bin/sh' 'shift' 'exec sh -c "$*"' >bin/ssh
+  chmod 755 bin/ssh
   for page in "$MAN"/*.1; do
-    examples "$page" >list
+    examples "$page" | sed 's,/dev/vg0/web01,volume,g' >list
     [ -s list ]
     while IFS= read -r command; do
       rm -rf scratch
       mkdir scratch
-      truncate -s 8M scratch/disk.raw
+      truncate -s 8M scratch/disk.raw scratch/volume
       code=0
       (cd scratch && PATH=$DIR/bin:$PATH timeout 60 bash -c "set -o pipefail; $command") \
         >out 2>&1 </dev/null || code=$?

@@ -46,7 +46,7 @@ load lib
   json_status 1 --image-opts driver=raw,file.filename=disk.raw
   expect 'verdict("vm") == "possible"'
   run -1 --separate-stderr imgtool info --image-opts driver=qcow2,file.filename=disk.raw
-  expect_message 'qcow2 is not supported yet'
+  expect_message 'Failed to get shared "resize" lock' "(pid ${PID[holder]})"
 }
 
 @test "what is wrong is named" {

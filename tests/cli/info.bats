@@ -184,7 +184,7 @@ ends at byte 5242880: the image is truncated"
 }
 
 @test "a known format that is not supported yet is never taken for raw" {
-  for format in qcow2 qcow qed vmdk vdi vhdx vpc parallels luks; do
+  for format in qcow qed vmdk vdi vhdx vpc parallels luks; do
     if [[ $format == luks ]]; then # which takes qemu-img seconds
       printf 'LUKS\xba\xbe\x00\x01aes' >disk.img
       truncate -s 4M disk.img
@@ -203,8 +203,10 @@ to treat its bytes as a raw disk"
 
 @test "-f: an unsupported name and an unknown one" {
   make_raw disk.raw
+  run -1 --separate-stderr imgtool info -f vmdk disk.raw
+  expect_message "imgtool: " vmdk "not supported yet"
   run -1 --separate-stderr imgtool info -f qcow2 disk.raw
-  expect_message "imgtool: " qcow2 "not supported yet"
+  expect_message "imgtool: 'disk.raw' is not a qcow2 image"
   run -1 --separate-stderr imgtool info --format=nonsense disk.raw
   expect_message "imgtool: " nonsense
   run -0 imgtool info --format=raw disk.raw
@@ -267,4 +269,19 @@ to treat its bytes as a raw disk"
   run -0 --separate-stderr imgtool info -q disk.raw
   expect_no_message
   run -1 imgtool info -q missing.raw
+}
+
+@test "--backing-chain: a raw image has none, but its JSON is an array, as qemu-img's" {
+  require jq
+  make_raw disk.raw
+  for option in -b --backing-chain; do
+    run -0 --separate-stderr imgtool info $option -f raw --output=json disk.raw
+    expect 'type == "array" and length == 1' '.[0].filename == "disk.raw"'
+    expect_no_message
+    run -0 imgtool info $option -f raw disk.raw
+    [[ $output == "$(imgtool info -f raw disk.raw)" ]]
+  done
+  qemu-img info --backing-chain -f raw --output=json disk.raw | jq -e 'type == "array"'
+  run -1 --separate-stderr imgtool info --object secret,id=x,data=y -f raw disk.raw
+  [[ -z $output && $stderr == "imgtool: --object is not supported yet" ]]
 }

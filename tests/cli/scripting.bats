@@ -125,6 +125,43 @@ vm_is_refused() {
   ((status == 124))
 }
 
+@test "a copy made by imgtool itself waits, and leaves the old one until it is there" {
+  make_disk disk.raw a
+  echo old >copy.raw
+  hold_vm disk.raw
+  prepare convert
+  begin convert
+  sleep 0.5
+  [[ $(cat copy.raw) == old ]]
+  stop vm
+  ended convert
+  ((status == 0))
+  cmp disk.raw copy.raw
+
+  make_disk disk.raw b
+  hold_vm disk.raw
+  prepare convert s/600/0.3/
+  run -1 try convert
+  expect_text "pid ${PID[vm]}"
+  [[ $(head -c 1 copy.raw) == a ]]
+}
+
+@test "a backup by imgtool itself, with its digest" {
+  make_disk disk.raw a
+  prepare convert-backup s/600/0.3/
+  run -0 try convert-backup disk.raw copy.raw
+  [[ -z $output ]]
+  cmp disk.raw copy.raw
+  sha256sum --check --quiet copy.raw.sha256
+
+  make_disk disk.raw b
+  hold_vm disk.raw
+  run -1 try convert-backup disk.raw copy.raw
+  # The copy and its digest are those of the last time.
+  [[ $(head -c 1 copy.raw) == a ]]
+  sha256sum --check --quiet copy.raw.sha256
+}
+
 @test "a backup keeps the last good copy" {
   make_disk disk.raw a
   prepare backup

@@ -19,7 +19,9 @@
  *   slow=MS       lock operations take so long
  *   async=MS      a close is noticed so much later
  *   hang          locking never returns (it can be interrupted)
- *   zerolie       fallocate(FALLOC_FL_ZERO_RANGE) returns 0 and does nothing (GlusterFS) */
+ *   zerolie       fallocate(FALLOC_FL_ZERO_RANGE) returns 0 and does nothing (GlusterFS)
+ *   punchlie      fallocate(FALLOC_FL_PUNCH_HOLE) does
+ *   seeklie       SEEK_DATA and SEEK_HOLE always answer 0 */
 #define FUSE_USE_VERSION 35
 
 #include <dirent.h>
@@ -43,7 +45,8 @@
 
 static struct
 {
-  bool leaks, has_no_locks, is_eacces, is_getfree, is_getread, is_nopid, is_hanging, is_zerolie;
+  bool leaks, has_no_locks, is_eacces, is_getfree, is_getread, is_nopid, is_hanging;
+  bool is_zerolie, is_punchlie, is_seeklie;
   int setlk_errno, getlk_errno, pid, slow_ms, async_ms;
 } behaviour;
 
@@ -254,10 +257,22 @@ do_fallocate (fuse_req_t request, fuse_ino_t ino, int mode, off_t offset, off_t 
               struct fuse_file_info *info)
 {
   (void)ino;
-  if (behaviour.is_zerolie && (mode & FALLOC_FL_ZERO_RANGE))
+  if ((behaviour.is_zerolie && (mode & FALLOC_FL_ZERO_RANGE))
+      || (behaviour.is_punchlie && (mode & FALLOC_FL_PUNCH_HOLE)))
     fuse_reply_err (request, 0);
   else
     fuse_reply_err (request, fallocate ((int)info->fh, mode, offset, length) < 0 ? errno : 0);
+}
+
+static void
+do_lseek (fuse_req_t request, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *info)
+{
+  (void)ino;
+  off_t found = behaviour.is_seeklie ? 0 : lseek ((int)info->fh, offset, whence);
+  if (found < 0)
+    fuse_reply_err (request, errno);
+  else
+    fuse_reply_lseek (request, found);
 }
 
 static void
@@ -408,6 +423,7 @@ static struct fuse_lowlevel_ops operations = {
   .write = do_write,
   .fsync = do_fsync,
   .fallocate = do_fallocate,
+  .lseek = do_lseek,
   .flush = do_flush,
   .release = do_release,
   .unlink = do_unlink,
@@ -435,10 +451,11 @@ set_behaviour (const char *word)
   {
     const char *name;
     bool *flag;
-  } flags[] = { { "leak", &behaviour.leaks },         { "none", &behaviour.has_no_locks },
-                { "eacces", &behaviour.is_eacces },   { "getfree", &behaviour.is_getfree },
-                { "getread", &behaviour.is_getread }, { "nopid", &behaviour.is_nopid },
-                { "hang", &behaviour.is_hanging },    { "zerolie", &behaviour.is_zerolie } };
+  } flags[] = { { "leak", &behaviour.leaks },           { "none", &behaviour.has_no_locks },
+                { "eacces", &behaviour.is_eacces },     { "getfree", &behaviour.is_getfree },
+                { "getread", &behaviour.is_getread },   { "nopid", &behaviour.is_nopid },
+                { "hang", &behaviour.is_hanging },      { "zerolie", &behaviour.is_zerolie },
+                { "punchlie", &behaviour.is_punchlie }, { "seeklie", &behaviour.is_seeklie } };
   static const struct
   {
     const char *name;

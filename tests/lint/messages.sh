@@ -24,7 +24,7 @@ there_are_messages() {
 # with an abbreviation or the name of a constant (OFD, F_GETLK, I/O).
 lower_case_first() {
   messages | awk -F '\t' '
-    $3 ~ /^[A-Z]/ && $3 !~ /^(Failed to |Is another process|This image format )/ &&
+    $3 ~ /^[A-Z]/ && $3 !~ /^(Failed to |Command not found|Is another process|This image format )/ &&
     $3 !~ /^[A-Z][A-Z0-9_\/]+([^A-Za-z0-9_]|$)/ { print $1 ": \"" $3 "\" begins with a capital" }'
 }
 

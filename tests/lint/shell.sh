@@ -32,13 +32,13 @@ scripts_are_there() {
 quiet=SC2317
 
 scripts_are_clean() {
-  scripts | grep -zv '[.]bats$\|^tests/cli/\|^tests/lab/' |
+  scripts | grep -zv '[.]bats$\|^tests/cli/\|^tests/lab/\|^tests/safety/' |
     xargs -0 -r shellcheck --external-sources --source-path=SCRIPTDIR --exclude="$quiet" --format=gcc
 }
 
 # A test file and what it loads share variables, also with bats; notes on style are too many here.
 bats_files_are_clean() {
-  scripts | grep -z '[.]bats$\|^tests/cli/\|^tests/lab/' |
+  scripts | grep -z '[.]bats$\|^tests/cli/\|^tests/lab/\|^tests/safety/' |
     xargs -0 -r shellcheck --external-sources --source-path=SCRIPTDIR --severity=warning \
       --exclude="$quiet,SC2034,SC2120,SC2154" --format=gcc
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/keyval.h"
@@ -92,6 +93,101 @@ START_TEST (sizes_round_up)
 }
 END_TEST
 
+START_TEST (sizes_are_parsed_as_qemu_img_does)
+{
+  static const struct
+  {
+    const char *text;
+    guint64 bytes; /* G_MAXUINT64: refused */
+  } rows[] = { { "0", 0 },
+               { "512", 512 },
+               { "010", 10 },
+               { "1b", 1 },
+               { "64k", 65536 },
+               { "64K", 65536 },
+               { "1.5G", 1610612736 },
+               { "1.1k", 1126 },
+               { ".5k", 512 },
+               { "5.k", 5120 },
+               { "1.0", 1 },
+               { " +5k", 5120 },
+               { "0.0000001k", 0 },
+               { "7E", G_GUINT64_CONSTANT (7) << 60 },
+               { "9223372036854775807", G_MAXINT64 },
+               { "9223372036854775808", G_MAXUINT64 },
+               { "8E", G_MAXUINT64 },
+               { "18446744073709551616", G_MAXUINT64 },
+               { "16777216P", G_MAXUINT64 },
+               { "7.9999999999999999999999E", G_MAXUINT64 },
+               { "-1", G_MAXUINT64 },
+               { "-5k", G_MAXUINT64 },
+               { "", G_MAXUINT64 },
+               { " ", G_MAXUINT64 },
+               { ".", G_MAXUINT64 },
+               { "k", G_MAXUINT64 },
+               { ".k", G_MAXUINT64 },
+               { "1.5", G_MAXUINT64 },
+               { "1.5b", G_MAXUINT64 },
+               { "5kb", G_MAXUINT64 },
+               { "5 k", G_MAXUINT64 },
+               { "5k ", G_MAXUINT64 },
+               { "5x", G_MAXUINT64 },
+               { "1,5k", G_MAXUINT64 },
+               { "1e3", G_MAXUINT64 },
+               { "0x10", G_MAXUINT64 },
+               { "inf", G_MAXUINT64 },
+               { "nan", G_MAXUINT64 } };
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      guint64 bytes = G_MAXUINT64;
+      gboolean is_size = img_size_parse (rows[i].text, &bytes);
+      ck_assert_msg (is_size == (rows[i].bytes != G_MAXUINT64) && bytes == rows[i].bytes,
+                     "'%s' gave %" G_GUINT64_FORMAT, rows[i].text, bytes);
+    }
+}
+END_TEST
+
+START_TEST (zeros_are_told_from_the_rest)
+{
+  const gsize size = 3 * 4096 + 100;
+  char *buffer = img_buffer_new (size);
+  ck_assert_uint_eq ((guintptr)buffer % 4096, 0);
+  ck_assert (img_buffer_is_zero (buffer, size));
+  ck_assert (img_buffer_is_zero (buffer, 0));
+  for (gsize at = 0; at < size; at++)
+    {
+      buffer[at] = 1;
+      ck_assert (!img_buffer_is_zero (buffer, size));
+      ck_assert (img_buffer_is_zero (buffer, at));
+      ck_assert (img_buffer_is_zero (buffer + at + 1, size - at - 1));
+      buffer[at] = 0;
+    }
+  img_buffer_free (buffer, size);
+}
+END_TEST
+
+START_TEST (runs_are_of_one_kind)
+{
+  static char buffer[10000];
+  static const struct
+  {
+    gsize begin, block, run;
+    gboolean is_zero;
+  } rows[] = { { 0, 1000, 3000, TRUE },     { 0, 512, 3072, TRUE },     { 0, 4096, 8192, FALSE },
+               { 3000, 1000, 2000, FALSE }, { 5000, 1000, 5000, TRUE }, { 5000, 4096, 5000, TRUE },
+               { 9999, 4096, 1, TRUE },     { 0, 100000, 10000, FALSE } };
+  buffer[3500] = buffer[4999] = 1;
+  for (guint i = 0; i < G_N_ELEMENTS (rows); i++)
+    {
+      gboolean is_zero;
+      gsize run = img_buffer_run (buffer + rows[i].begin, sizeof buffer - rows[i].begin,
+                                  rows[i].block, &is_zero);
+      ck_assert_msg (run == rows[i].run && is_zero == rows[i].is_zero,
+                     "row %u: %" G_GSIZE_FORMAT " %d", i, run, is_zero);
+    }
+}
+END_TEST
+
 START_TEST (throwing_keeps_errno)
 {
   g_autoptr (GError) error = NULL;
@@ -99,6 +195,10 @@ START_TEST (throwing_keeps_errno)
   ck_assert (!img_throw_errno (&error, "cannot write '%s'", "x"));
   ck_assert_int_eq (errno, ENOSPC);
   ck_assert_str_eq (error->message, "cannot write 'x': No space left on device");
+  ck_assert (g_error_matches (error, IMG_ERROR, IMG_ERROR_NO_SPACE));
+  g_clear_error (&error);
+  errno = EIO;
+  ck_assert (!img_throw_errno (&error, "cannot write '%s'", "x"));
   ck_assert (g_error_matches (error, IMG_ERROR, IMG_ERROR_FAILED));
 }
 END_TEST
@@ -112,6 +212,25 @@ START_TEST (reads_end_with_the_file)
   ck_assert_int_eq (img_fd_read_at (fd, 90, buffer, sizeof buffer), 10);
   ck_assert_int_eq (img_fd_read_at (fd, 1000, buffer, sizeof buffer), 0);
   ck_assert_int_eq (img_fd_read_at (fd, G_MAXUINT64 - 1, buffer, 1), -1);
+  ck_assert_int_eq (errno, EOVERFLOW);
+  (void)g_unlink (path);
+}
+END_TEST
+
+START_TEST (writes_are_whole)
+{
+  g_autofree char *path = unit_new_file (0);
+  g_auto (ImgFd) fd = open (path, O_RDWR | O_CLOEXEC),
+                 full = open ("/dev/full", O_RDWR | O_CLOEXEC);
+  char buffer[3];
+  ck_assert (img_fd_write_at (fd, 10, "abc", 3));
+  ck_assert (img_fd_write_at (fd, 10, "", 0));
+  ck_assert_int_eq (lseek (fd, 0, SEEK_CUR), 0);
+  ck_assert_int_eq (img_fd_read_at (fd, 10, buffer, 10), 3);
+  ck_assert_mem_eq (buffer, "abc", 3);
+  ck_assert (!img_fd_write_at (full, 0, "x", 1));
+  ck_assert_int_eq (errno, ENOSPC);
+  ck_assert (!img_fd_write_at (fd, G_MAXINT64, "x", 1));
   ck_assert_int_eq (errno, EOVERFLOW);
   (void)g_unlink (path);
 }
@@ -173,9 +292,13 @@ main (void)
   tcase_add_test (text, json_text_is_always_utf8);
   tcase_add_test (size, sizes_read_as_in_qemu_img);
   tcase_add_test (size, sizes_round_up);
+  tcase_add_test (size, sizes_are_parsed_as_qemu_img_does);
+  tcase_add_test (size, zeros_are_told_from_the_rest);
+  tcase_add_test (size, runs_are_of_one_kind);
   tcase_add_test (text, key_value_lists_are_qemus);
   tcase_add_test (fd, throwing_keeps_errno);
   tcase_add_test (fd, reads_end_with_the_file);
+  tcase_add_test (fd, writes_are_whole);
   tcase_add_test (fd, a_full_disk_is_an_error);
   suite_add_tcase (suite, text);
   suite_add_tcase (suite, size);

@@ -270,7 +270,9 @@ START_TEST (formats_are_recognised)
   memcpy (head, "\x1f\x8b", 2);
   ck_assert_str_eq (img_detect_format (head, sizeof head), "raw");
   ck_assert_str_eq (img_detect_wrapper (head, sizeof head), "gzip");
-  ck_assert (img_format_is_supported ("raw") && !img_format_is_supported ("qcow2"));
+  ck_assert (img_format_is_supported ("raw") && img_format_is_supported ("qcow2")
+             && !img_format_is_supported ("vmdk"));
+  ck_assert (img_format_can_be_written ("raw") && !img_format_can_be_written ("qcow2"));
   ck_assert (img_format_is_known ("vhdx") && !img_format_is_known ("nonsense"));
 }
 END_TEST

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# What the safety tests share, on top of tests/cli/lib.bash.
+#
+# IMGTOOL may be qemu-img's path: tests of what qemu-img does wrong must fail then.
+
+load scenarios
+
+# shim [COMPILER OPTION]...: builds the fault shim once for a test file; sets SHIM
+shim() {
+  SHIM=$BATS_FILE_TMPDIR/fault-shim$*.so
+  [[ -e $SHIM ]] || "${CC:-cc}" -shared -fPIC -O1 -o "$SHIM" "$@" \
+    "$BATS_TEST_DIRNAME/../tools/fault-shim.c" -ldl
+}
+
+# is_sanitized: the program is built with ASan, which does not get on with ptrace and other mallocs
+is_sanitized() {
+  ldd "$IMGTOOL" | grep -q libasan
+}
+
+# safe ID: play that scenario; nothing may be lost
+safe() {
+  local status=0
+  require perl
+  TOOL=$IMGTOOL
+  shim
+  later unmount_all
+  scenario "$1" || status=$?
+  [[ $status != 77 ]] || require root loop mkfs.ext4 mkfs.xfs
+  echo "$1: $OUTCOME"
+  return "$status"
+}
+
+# no_part_file [FOLDER]: nothing is left of a copy that did not come to its end
+no_part_file() {
+  local found
+  found=$(find "${1:-.}" -name '.*.imgtool-*')
+  [[ -z $found ]] || {
+    echo "left over: $found" >&2
+    return 1
+  }
+}
+
+# same FILE FILE
+same() {
+  cmp -- "$1" "$2"
+}
+
+# fails [STATUS] COMMAND...: not with 0 (or exactly STATUS), by its own will, with one message at least
+expect_failure() {
+  run --separate-stderr "$@"
+  [[ $status != 0 && $status -lt 124 ]] || {
+    echo "exit status $status; $output $stderr" >&2
+    return 1
+  }
+  [[ -n $stderr ]]
+}

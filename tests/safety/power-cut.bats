@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck disable=SC2030,SC2031,SC2034,SC2154
+#
+# The power fails: what the file system had not yet sent to its disk is gone. After exit status 0 the
+# target is complete; at any other moment there is none, the old one, or the complete one. The cut
+# is the shutdown that ext4 and XFS offer for such tests, without flushing their journal.
+
+load ../cli/lib
+load lib-safety
+
+# disk TYPE: made once for a test, mounted at mnt
+disk() {
+  require root loop perl "mkfs.$1"
+  make_sources
+  shim
+  TOOL=$IMGTOOL
+  later unmount_all
+  mount_new "$1" 320M
+  cuts=0 wrong=0
+}
+
+# begin_with new|old: the target of the next copy, safely on the disk
+begin_with() {
+  rm -f mnt/t.raw mnt/.t.raw.imgtool-*
+  [[ $1 == new ]] || cp old.raw mnt/t.raw
+  sync -f mnt
+}
+
+# cut_now: the process is stopped, the power goes, and it with it. code is its exit status if it had
+# ended by then, else empty.
+cut_now() {
+  code=
+  kill -STOP "$tool_pid" 2>/dev/null || :
+  cut_power mnt
+  kill -KILL "$tool_pid" 2>/dev/null || :
+  go_on
+  ((first == 137)) || code=$first
+}
+
+# look new|old POINT: after the cut; code is the copy's exit status, or empty if it had none
+look() {
+  local fate
+  power_returns
+  cuts=$((cuts + 1))
+  fate=$(fate mnt/t.raw src.raw "$([[ $1 == new ]] || echo old.raw)")
+  case $1:$code:$fate in
+    *:"target complete" | new:[!0]*:"no target" | new::"no target") return ;;
+    old:[!0]*:"old target intact" | old::"old target intact") return ;;
+  esac
+  wrong=$((wrong + 1))
+  echo "$1, $2: exit '$code', $fate"
+}
+
+verdict() {
+  echo "# $BATS_TEST_DESCRIPTION: $cuts cuts" >&3
+  ((wrong == 0 && cuts >= $1))
+}
+
+# after_success TYPE: cut right after exit status 0
+after_success() {
+  disk "$1"
+  for ((i = 0; i < ${CUTS:-6}; i++)); do
+    for kind in new old; do
+      begin_with $kind
+      code=0
+      "$IMGTOOL" convert -f raw -O raw src.raw mnt/t.raw || code=$?
+      cut_power mnt
+      [[ $code == 0 ]]
+      look $kind "after the end"
+    done
+  done
+  verdict 12
+}
+
+@test "power cut: right after exit 0, ext4" {
+  after_success ext4
+}
+
+@test "power cut: right after exit 0, XFS" {
+  after_success xfs
+}
+
+@test "power cut: right after create, which also says exit 0" {
+  disk ext4
+  cp old.raw src.raw
+  truncate -s 0 src.raw
+  truncate -s 3M src.raw
+  for kind in new old; do
+    begin_with $kind
+    code=0
+    imgtool create -q -f raw mnt/t.raw 3M || code=$?
+    cut_power mnt
+    [[ $code == 0 ]]
+    look $kind "after create"
+  done
+  verdict 2
+}
+
+# at_calls TYPE: cut before each write, flush, rename and so on
+at_calls() {
+  local group n kind
+  disk "$1"
+  for kind in new old; do
+    for group in write resize sync rename link unlink; do
+      for ((n = 1; n < 20; n++)); do
+        begin_with $kind
+        start_faulty "$group:stop:$n:mnt" convert -m 1 -f raw -O raw src.raw mnt/t.raw
+        wait_stopped || { go_on && break; }
+        cut_now
+        [[ ! $code ]]
+        look $kind "before $group #$n"
+      done
+    done
+  done
+  verdict 10
+}
+
+@test "power cut: before each call that changes something, ext4" {
+  at_calls ext4
+}
+
+@test "power cut: before each call that changes something, XFS" {
+  at_calls xfs
+}
+
+# at_random TYPE
+at_random() {
+  local begin whole
+  disk "$1"
+  begin_with new
+  begin=$(now_us)
+  "$IMGTOOL" convert -f raw -O raw src.raw mnt/t.raw
+  whole=$(($(now_us) - begin))
+  for ((i = 0; i < ${CUTS:-6} * 2; i++)); do
+    for kind in new old; do
+      begin_with $kind
+      "$IMGTOOL" convert -f raw -O raw src.raw mnt/t.raw >/dev/null 2>&1 &
+      tool_pid=$!
+      sleep "$(printf '0.%06d' $((SRANDOM % whole)))"
+      cut_now
+      look $kind "at some time"
+    done
+  done
+  verdict 20
+}
+
+@test "power cut: at random times, ext4" {
+  at_random ext4
+}
+
+@test "power cut: at random times, XFS" {
+  at_random xfs
+}

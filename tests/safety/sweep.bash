@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash disable=SC2034,SC2154
+# Every call of the system that a copy makes goes wrong once, and what is left is looked at.
+#
+# A copy is described by its KIND: new (no target yet), old (over an old target), in-place (convert
+# -n), stdout. strace counts the calls of each name, so the copy must have one thread (-m 1) and
+# the same calls each time. POINTS counts what was tried, FINDINGS has what was wrong.
+
+POINTS=0 FAILED=0
+declare -a FINDINGS=()
+
+# The calls that concern files. Those of the dynamic linker come before and are left out.
+FILE_CALLS=openat,open,pread64,preadv,preadv2,pwrite64,pwritev,pwritev2,read,write,readv,writev
+FILE_CALLS+=,fsync,fdatasync,sync_file_range,ftruncate,fallocate,close,rename,renameat,renameat2
+FILE_CALLS+=,link,linkat,unlink,unlinkat,fstat,newfstatat,statx,fstatfs,statfs,lseek,fcntl,flock
+FILE_CALLS+=,fchmod,fchown,fchownat,fchmodat,ioctl,fadvise64,copy_file_range,getdents64,readlink
+FILE_CALLS+=,readlinkat,fgetxattr,fsetxattr,flistxattr,getxattr,listxattr,llistxattr,lgetxattr
+FILE_CALLS+=,setxattr,lsetxattr,mincore,dup,dup2,dup3,utimensat
+
+# sweep_sources: small, with each kind of piece: data, a hole, written zeros
+sweep_sources() {
+  numbered part 1 1
+  head -c 192K part >src.raw
+  truncate -s 1M src.raw
+  head -c 128K /dev/zero >>src.raw
+  tail -c 70144 part >>src.raw
+  numbered old.raw 1 7
+  cp src.raw src.copy
+  rm part
+  mkdir work
+}
+
+# reset_target KIND: as it is before the copy
+reset_target() {
+  rm -f work/t.raw work/.t.raw.imgtool-*
+  case $1 in
+    old) cp old.raw work/t.raw ;;
+    in-place) truncate -s "$(stat -c %s src.raw)" work/t.raw ;;
+  esac
+}
+
+# copy_words KIND: sets WORDS, the command
+copy_words() {
+  WORDS=("$IMGTOOL" convert -m 1 -f raw -O raw)
+  case $1 in
+    in-place) WORDS+=(-n src.raw work/t.raw) ;;
+    stdout) WORDS+=(src.raw -) ;;
+    *) WORDS+=(src.raw work/t.raw) ;;
+  esac
+}
+
+# traced STRACE-OPTION... -- COMMAND...: sets code; the calls are in trace.log
+traced() {
+  local options=()
+  while [[ $1 != -- ]]; do options+=("$1") && shift; done
+  shift
+  code=0
+  ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 timeout --foreground -s KILL 20 \
+    strace -f -qq -o trace.log "${options[@]}" "$@" >copy.out 2>copy.err </dev/null || code=$?
+}
+
+# record KIND: sets CALLS[name], "FIRST LAST": the numbers of the calls after the program was loaded
+record() {
+  local name first last
+  declare -gA CALLS=()
+  copy_words "$1"
+  reset_target "$1"
+  traced -e "trace=$FILE_CALLS" -- "${WORDS[@]}"
+  [[ $code == 0 ]] || { cat copy.err >&2; return 1; }
+  while read -r name first last; do
+    CALLS[$name]="$first $last"
+  done < <(awk -F'(' '
+    { sub(/^[0-9]+ +/, ""); n[$1]++; line[NR] = $1; number[NR] = n[$1] }
+    /^openat\(.*\.so/ { is_loading = 1 }
+    is_loading && $1 == "close" { loaded = NR; is_loading = 0 }
+    END {
+      for (i = loaded + 1; i <= NR; i++) {
+        if (!(line[i] in first)) first[line[i]] = number[i]
+        last[line[i]] = number[i]
+      }
+      for (name in first) print name, first[name], last[name]
+    }' trace.log)
+}
+
+finding() {
+  FINDINGS+=("$1: exit $code, $2; $(head -n 1 copy.err)")
+}
+
+# judge KIND POINT CALL: after a fault in CALL
+judge() {
+  local kind=$1 point=$2 call=$3 result=work/t.raw fate
+  # A sanitizer's own calls fail too: without its options it looks for leaks, which strace prevents.
+  ! grep -q LeakSanitizer copy.err || return 0
+  [[ $kind != stdout ]] || result=copy.out
+  fate=$(fate "$result" src.copy "$([[ $kind != old ]] || echo old.raw)")
+  if ((code >= 124)); then
+    finding "$point" "a signal or a hang"
+  elif ((code == 0)); then
+    [[ $fate == "target complete" ]] || finding "$point" "$fate"
+  else
+    FAILED=$((FAILED + 1))
+    case $kind:$fate in
+      new:"no target" | old:"old target intact" | in-place:* | stdout:*) ;;
+      # It has its name already, and says that this may not last.
+      *:"target complete") grep -q 'power' copy.err || finding "$point" "$fate" ;;
+      *) finding "$point" "$fate" ;;
+    esac
+    said_why || finding "$point" "$(wc -l <copy.err) lines of messages"
+  fi
+  [[ $call == unlink* ]] || ! compgen -G 'work/.*imgtool-*' >/dev/null ||
+    finding "$point" "a part file is left"
+}
+
+# said_why: one message, with a hint below it perhaps, unless it is the message that could not be
+# written
+said_why() {
+  grep -q '^[0-9 ]*write(2, .*INJECTED' trace.log ||
+    [[ $(grep '^imgtool: ' copy.err | grep -cv 'imgtool: warning: ') == 1 && $(wc -l <copy.err) -le 3 ]]
+}
+
+# sweep KIND CALL-PATTERN FAULT...: each call whose name matches, each time it comes, with each fault
+# in strace's words (error=EIO, retval=0)
+sweep() {
+  local kind=$1 pattern=$2 name n first last fault
+  shift 2
+  copy_words "$kind"
+  for name in "${!CALLS[@]}"; do
+    [[ $name =~ ^($pattern)$ ]] || continue
+    read -r first last <<<"${CALLS[$name]}"
+    for fault; do
+      # A fault can lead to more calls than there were: as long as it still meets one, and somewhat
+      # beyond what was counted, because another path may be taken.
+      for ((n = first; n < first + 400; n++)); do
+        reset_target "$kind"
+        traced -e "trace=$name" --seccomp-bpf -e "inject=$name:$fault:when=$n" -- "${WORDS[@]}"
+        grep -q INJECTED trace.log || { ((n > last)) && break || continue; }
+        POINTS=$((POINTS + 1))
+        judge "$kind" "$kind, $name #$n $fault" "$name"
+      done
+    done
+  done
+}
+
+# kill_sweep KIND: SIGKILL before each call. Then the next copy must do well.
+kill_sweep() {
+  local kind=$1 name n first last fate
+  copy_words "$kind"
+  for name in "${!CALLS[@]}"; do
+    read -r first last <<<"${CALLS[$name]}"
+    for ((n = first; n <= last; n++)); do
+      reset_target "$kind"
+      traced -e "trace=$name" -e "inject=$name:signal=KILL:when=$n" -- "${WORDS[@]}"
+      ((code == 137)) || continue
+      POINTS=$((POINTS + 1))
+      after_kill "$kind" "$kind, killed before $name #$n"
+    done
+  done
+}
+
+# after_kill KIND POINT: nothing under the final name but what was there, or the whole copy; the
+# next copy takes over what was left
+after_kill() {
+  local fate
+  fate=$(fate work/t.raw src.copy "$([[ $1 != old ]] || echo old.raw)")
+  case $1:$fate in
+    *:"target complete" | new:"no target" | old:"old target intact") ;;
+    *) finding "$2" "$fate" ;;
+  esac
+  code=0
+  "${WORDS[@]}" >copy.out 2>copy.err </dev/null || code=$?
+  [[ $code == 0 ]] && cmp -s work/t.raw src.copy || finding "$2" "the next copy: $(fate work/t.raw src.copy)"
+  ! compgen -G 'work/.*imgtool-*' >/dev/null || finding "$2" "the next copy leaves a part file"
+}
+
+# random_kills KIND TIMES: at random moments, from before the first to after the last call
+random_kills() {
+  local kind=$1 i begin whole at
+  copy_words "$kind"
+  reset_target "$kind"
+  begin=$(now_us)
+  "${WORDS[@]}"
+  whole=$(($(now_us) - begin + 2000))
+  KILLED=0
+  for ((i = 0; i < $2; i++)); do
+    reset_target "$kind"
+    at=$((SRANDOM % whole + 1))
+    code=0
+    timeout -s KILL "$(printf '%d.%06d' $((at / 1000000)) $((at % 1000000)))" "${WORDS[@]}" \
+      >copy.out 2>copy.err </dev/null || code=$?
+    POINTS=$((POINTS + 1))
+    ((code != 137)) || KILLED=$((KILLED + 1))
+    after_kill "$kind" "$kind, killed after $at us"
+  done
+}
+
+# sweep_verdict LEAST: no findings, at that many points at least, and some of them had an effect
+sweep_verdict() {
+  echo "# $BATS_TEST_DESCRIPTION: $POINTS points, $FAILED failed as they should" >&3
+  ((${#FINDINGS[@]} == 0)) || printf '%s\n' "${#FINDINGS[@]} findings:" "${FINDINGS[@]:0:40}" >&2
+  same src.raw src.copy
+  ((${#FINDINGS[@]} == 0 && POINTS >= $1))
+}
