@@ -169,3 +169,44 @@ guard_through_restart() {
     sh -c "kill ${PID[other]}; while kill -0 ${PID[other]} 2>/dev/null; do sleep 0.02; done; sleep 0.5"
   expect_no_message
 }
+
+@test "GlusterFS: a copy is published, new and over an old one, and both mounts see it whole" {
+  serve_gluster
+  yes data | head -c 3M >src.raw
+  truncate -s 8M src.raw
+  for from in a b; do
+    run -0 --separate-stderr imgtool convert -f raw src.raw $from/new-$from.raw
+    [[ -z $stderr ]]
+    cmp src.raw a/new-$from.raw
+    cmp src.raw b/new-$from.raw
+    chmod 640 $from/new-$from.raw
+    tr d D <src.raw >other.raw
+    run -0 imgtool convert -f raw other.raw $from/new-$from.raw
+    cmp other.raw a/new-$from.raw
+    cmp other.raw b/new-$from.raw
+    [[ $(stat -c %a $from/new-$from.raw) == 640 ]]
+  done
+  [[ -z $(find a b -name '.*imgtool*') ]]
+}
+
+@test "GlusterFS: of two hosts that copy to one target, the status of each tells the truth" {
+  local round status_a status_b pid_a pid_b
+  serve_gluster
+  yes 1 | head -c 4M >1.raw
+  yes 2 | head -c 4M >2.raw
+  for ((round = 0; round < ${LAB_ROUNDS:-10}; round++)); do
+    rm -f a/t.raw
+    # both are started before either can finish
+    timeout 20 "$IMGTOOL" convert -r 3M -f raw 1.raw a/t.raw 2>1.err 3>&- &
+    pid_a=$!
+    timeout 20 "$IMGTOOL" convert -r 3M -f raw 2.raw b/t.raw 2>2.err 3>&- &
+    pid_b=$!
+    status_a=0 status_b=0
+    wait "$pid_a" || status_a=$?
+    wait "$pid_b" || status_b=$?
+    ((status_a + status_b == 1)) || { echo "both: $status_a $status_b"; cat 1.err 2.err; return 1; }
+    wait_for 5 cmp -s a/t.raw $((status_a == 0 ? 1 : 2)).raw
+    wait_for 5 cmp -s b/t.raw $((status_a == 0 ? 1 : 2)).raw
+  done
+  [[ -z $(find a b -name '.*imgtool*') ]]
+}

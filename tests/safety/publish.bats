@@ -35,8 +35,9 @@ appears_in() {
   "$IMGTOOL" convert -f raw -O raw - "$1/late.raw" <pipe 2>late.err 3>&- 4>&- {into}>&- &
   copy=$!
   wait_for 10 compgen -G "$1/.late.raw.imgtool-*" >/dev/null
+  head -c 1M src.raw >&"$into" # more than a pipe holds: after this the copy is under way
   cp old.raw "$1/late.raw"
-  cat src.raw >&"$into"
+  tail -c +1048577 src.raw >&"$into"
   exec {into}>&-
   wait $copy || status=$?
   [[ $status == 1 && -s late.err ]]
