@@ -55,8 +55,9 @@ enter (ImgPlace *place, const char *path)
   place->folder_path = from == NULL || folder[0] == '/' ? g_strdup (folder)
                        : slash == NULL                  ? g_strdup (from)
                                                         : g_build_filename (from, folder, NULL);
-  g_autofree char *old_name = place->name; /* @path may be part of it */
+  char *old_name = place->name; /* @path may be part of it */
   place->name = g_strdup (name);
+  g_free (old_name);
   return TRUE;
 }
 

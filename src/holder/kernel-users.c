@@ -44,7 +44,7 @@ read_line (const char *path)
 static gboolean
 ask_loop (const char *device, const ImgInodeKey *key, gboolean *is_ours)
 {
-  struct loop_info64 info;
+  struct loop_info64 info = { 0 };
   g_auto (ImgFd) fd = open (device, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0 || ioctl (fd, LOOP_GET_STATUS64, &info) < 0)
     return FALSE;

@@ -504,7 +504,6 @@ static const ImgFormat flipping_format
 
 START_TEST (verification_finds_a_flipped_bit)
 {
-  g_autoptr (GRand) rand = g_rand_new_with_seed (3);
   ImgFileParams file_params = { .is_writable = TRUE, .locking = IMG_LOCKING_OFF };
   Memory from;
   memory_init (&from, 3 * MIB + 10);

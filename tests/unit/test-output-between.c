@@ -9,14 +9,17 @@
 #include "file/inode-registry.h"
 
 /* What happens at the next call, once. */
-static enum {
+typedef enum
+{
   NOTHING,
   PART_IS_TAKEN_FOR_A_LEFTOVER,
   SIGNAL_AFTER_CREATING,
   SIGNAL_BEFORE_RENAMING,
   SIGNAL_AFTER_RENAMING,
   CLOSE_FAILS,
-} what;
+} Event;
+
+static Event what;
 
 static gboolean has_noreplace = TRUE, has_links = TRUE;
 
@@ -123,7 +126,7 @@ END_TEST
 /* In a new process: write with @event, without RENAME_NOREPLACE and links. It must end by the
  * signal. */
 static void
-expect_death_at (int event)
+expect_death_at (Event event)
 {
   int status;
   pid_t child = fork ();
