@@ -12,7 +12,7 @@
 #define TICK (100 * G_TIME_SPAN_MILLISECOND)
 
 /* Reads that wait for a disk want company even on one processor. */
-#define FEWEST 4
+#define FEWEST 8
 #define MOST 16
 
 typedef struct
