@@ -163,6 +163,8 @@ convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files,
       size = IMG_DISK_SIZE_UNKNOWN;
     else if (!g_uint64_checked_add (&size, size, sources[i]->size) || size > G_MAXINT64)
       return img_throw (error, IMG_ERROR_FAILED, "the sources are too large together");
+  if (params->preallocation != IMG_PREALLOCATION_OFF)
+    show_phase (params, result, IMG_PHASE_ALLOCATE);
   g_autoptr (ImgTarget) target = img_target_open (params, size, files, result, error);
   if (target == NULL)
     return FALSE;
