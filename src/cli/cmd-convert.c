@@ -159,7 +159,7 @@ run (gpointer data, char **operands, GString *output, GError **error)
     return CLI_EXIT_FAILURE;
   if (cli_create_options_want_help (params->target_options))
     {
-      cli_create_options_append_help (output, FALSE);
+      cli_create_options_append_help (output, cli_convert_target_format (params), FALSE);
       return CLI_EXIT_OK;
     }
   if (n < 2)

@@ -32,7 +32,7 @@ const CliChoice cli_cache_choices[] = {
 
 /* For completion: the formats that can be handled. */
 const CliChoice cli_format_choices[] = { { "raw", 0 }, { "qcow2", 0 }, { NULL, 0 } };
-const CliChoice cli_target_format_choices[] = { { "raw", 0 }, { NULL, 0 } };
+const CliChoice cli_target_format_choices[] = { { "raw", 0 }, { "qcow2", 0 }, { NULL, 0 } };
 
 gboolean
 cli_set_format (const CliOption *option, const char *value, gpointer field, GError **error)
@@ -73,23 +73,8 @@ cli_note_unsupported (const CliOption *option, G_GNUC_UNUSED const char *value, 
 gboolean
 cli_check_unsupported (const CliOption *option, GError **error)
 {
-  static const struct
-  {
-    const char *option, *ability;
-  } abilities[] = {
-    { "compress", "can compress" },
-    { "backing", "can have a backing file" },
-    { "backing-format", "can have a backing file" },
-    { "bitmaps", "can hold bitmaps" },
-    { "skip-broken-bitmaps", "can hold bitmaps" },
-  };
   if (option == NULL)
     return TRUE;
-  for (guint i = 0; i < G_N_ELEMENTS (abilities); i++)
-    if (strcmp (option->long_name, abilities[i].option) == 0)
-      return img_throw (error, IMG_ERROR_UNSUPPORTED,
-                        "--%s needs a format that %s: not supported yet", option->long_name,
-                        abilities[i].ability);
   return img_throw (error, IMG_ERROR_UNSUPPORTED, "--%s is not supported yet", option->long_name);
 }
 

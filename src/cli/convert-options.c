@@ -104,7 +104,7 @@ const CliOption cli_convert_options[] = {
   { 'O', "target-format", CLI_VALUE, "FMT", "the format of the target (default: raw)",
     cli_set_format, FIELD (target_format), cli_target_format_choices },
   { 'o', "target-options", CLI_VALUE, "KEY=VALUE,...",
-    "about the target: preallocation=off, falloc or full; 'help' lists all", cli_add_list,
+    "about the target: preallocation=full, cluster_size=SIZE ...; 'help' lists all", cli_add_list,
     FIELD (target_options), NULL },
   { 'n', "no-create", CLI_NO_VALUE, NULL,
     "write into the target that is there, which keeps its size", cli_set_flag,
@@ -169,12 +169,13 @@ const CliOption cli_convert_options[] = {
   { 0, "lock-wait", CLI_OPTIONAL_VALUE, "SECONDS",
     "wait for others to release the images, for ever or for SECONDS", cli_set_wait,
     FIELD (convert.lock_wait), NULL },
-  { 'c', "compress", CLI_NO_VALUE, NULL, "not for raw", cli_note_unsupported, FIELD (unsupported),
-    NULL },
-  { 'B', "backing", CLI_VALUE, "FILE", "not for raw", cli_note_unsupported, FIELD (unsupported),
-    NULL },
-  { 'F', "backing-format", CLI_VALUE, "FMT", "not for raw", cli_note_unsupported,
-    FIELD (unsupported), NULL },
+  { 'c', "compress", CLI_NO_VALUE, NULL, "compress the target, which must be qcow2", cli_set_flag,
+    FIELD (is_compressed), NULL },
+  { 'B', "backing", CLI_VALUE, "FILE",
+    "store only what differs from FILE, the backing file of the target: needs -F", cli_set_string,
+    FIELD (backing), NULL },
+  { 'F', "backing-format", CLI_VALUE, "FMT", "the format of that file", cli_set_string,
+    FIELD (backing_format), NULL },
   { 'l', "source-snapshot", CLI_VALUE, "SNAPSHOT",
     "copy the disk as it was in this internal snapshot, by ID or name", cli_set_string,
     FIELD (convert.source_snapshot), NULL },
@@ -183,9 +184,9 @@ const CliOption cli_convert_options[] = {
   { 0, "allow-data-file", CLI_NO_VALUE, NULL,
     "a source may name a data file outside its own folder", cli_set_flag,
     FIELD (convert.policy.allow_data_file), NULL },
-  { 0, "bitmaps", CLI_NO_VALUE, NULL, "not for raw", cli_note_unsupported, FIELD (unsupported),
-    NULL },
-  { 0, "skip-broken-bitmaps", CLI_NO_VALUE, NULL, "not for raw", cli_note_unsupported,
+  { 0, "bitmaps", CLI_NO_VALUE, NULL, "not supported yet", cli_note_unsupported,
+    FIELD (unsupported), NULL },
+  { 0, "skip-broken-bitmaps", CLI_NO_VALUE, NULL, "not supported yet", cli_note_unsupported,
     FIELD (unsupported), NULL },
   { 0, "object", CLI_VALUE, "OBJECT", "not supported yet", cli_note_unsupported,
     FIELD (unsupported), NULL },
@@ -200,6 +201,7 @@ cli_convert_new_params (void)
   params->target_cache = -1;
   params->progress_fd = -1;
   params->convert.copy.sparse_size = DEFAULT_SPARSE_SIZE;
+  img_create_options_init (&params->create);
   params->convert.dash_is_stream = !cli_is_qemu_img ();
   return params;
 }
@@ -210,6 +212,7 @@ cli_convert_clear_params (gpointer data)
   CliConvertParams *params = data;
   g_clear_pointer (&params->target_options, g_free);
   g_clear_pointer (&params->digests, g_strfreev);
+  img_create_options_clear (&params->create);
 }
 
 static gboolean
@@ -241,11 +244,23 @@ check_combinations (const CliConvertParams *params, GError **error)
   return TRUE;
 }
 
+/* What -o, -c, -B and -F say together about a target of @format. */
+static gboolean
+take_create_options (CliConvertParams *params, const char *format, GError **error)
+{
+  ImgCreateOptions *create = &params->create;
+
+  create->is_compressed = params->is_compressed;
+  return cli_create_options_parse (params->target_options, format, FALSE, create, error)
+         && cli_create_options_add_backing (create, params->backing, params->backing_format, error)
+         && img_disk_check_options (format, create, IMG_DISK_SIZE_UNKNOWN, error);
+}
+
 gboolean
 cli_convert_check_options (CliConvertParams *params, GError **error)
 {
   ImgConvertParams *convert = &params->convert;
-  CliCreateOptions create = { 0 };
+  const char *format = cli_convert_target_format (params);
 
   if (!cli_check_format (params->common.format, error)
       || !cli_check_target_format (params->target_format, error))
@@ -253,15 +268,21 @@ cli_convert_check_options (CliConvertParams *params, GError **error)
   if (!cli_check_unsupported (params->unsupported, error) || !check_combinations (params, error))
     return FALSE;
   if (!cli_create_options_want_help (params->target_options)
-      && !cli_create_options_parse (params->target_options, FALSE, &create, error))
+      && !take_create_options (params, format, error))
     return FALSE;
-  convert->preallocation = create.preallocation;
+  convert->create = params->create;
   convert->copy.digests = (const char *const *)params->digests;
   convert->is_durable = !params->is_not_flushed && params->target_cache != IMG_CACHE_UNSAFE;
   convert->target_cache = params->target_cache >= 0 ? (ImgCacheMode)params->target_cache
                           : params->is_not_flushed  ? IMG_CACHE_UNSAFE
                                                     : IMG_CACHE_WRITEBACK;
   return TRUE;
+}
+
+const char *
+cli_convert_target_format (const CliConvertParams *params)
+{
+  return params->target_format != NULL ? params->target_format : "raw";
 }
 
 gboolean
@@ -276,6 +297,12 @@ cli_convert_check_stdout (const CliConvertParams *params, GError **error)
                        : convert->copy.verify                        ? "--verify"
                        : convert->copy.reflink == IMG_REFLINK_ALWAYS ? "--reflink=always"
                                                                      : NULL;
+
+  if (strcmp (cli_convert_target_format (params), "raw") != 0)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "only a raw disk can go to standard output: where things are in a %s image "
+                      "is known at the end and stands at the beginning",
+                      cli_convert_target_format (params));
   if (option != NULL)
     return img_throw (error, IMG_ERROR_USAGE, "%s cannot be used when writing to standard output",
                       option);

@@ -11,14 +11,17 @@ typedef struct
   ImgConvertParams convert;  /* without the images */
   const char *target_format; /* NULL: none was said */
   gboolean target_image_opts;
-  char *target_options;         /* owned; -o */
-  char **digests;               /* owned; names */
-  int target_cache;             /* of -t; -1: none was said */
-  gboolean is_not_flushed;      /* --no-fsync */
-  gboolean with_sparse_size;    /* -S was said */
-  gboolean with_percent;        /* -p */
-  gint64 progress_fd;           /* of --progress=json:FD, or -1 */
-  const CliOption *unsupported; /* the first option that raw has no use for, or NULL */
+  char *target_options;                 /* owned; -o */
+  const char *backing, *backing_format; /* -B, -F */
+  gboolean is_compressed;               /* -c */
+  ImgCreateOptions create;              /* what these say together */
+  char **digests;                       /* owned; names */
+  int target_cache;                     /* of -t; -1: none was said */
+  gboolean is_not_flushed;              /* --no-fsync */
+  gboolean with_sparse_size;            /* -S was said */
+  gboolean with_percent;                /* -p */
+  gint64 progress_fd;                   /* of --progress=json:FD, or -1 */
+  const CliOption *unsupported;         /* the first option that no format here can follow */
 } CliConvertParams;
 
 extern const CliOption cli_convert_options[];
@@ -29,6 +32,9 @@ void cli_convert_clear_params (gpointer params);
 /* Whether the options go together, and fill in what follows from them. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean cli_convert_check_options (CliConvertParams *params, GError **error);
+
+/* The format that the target is to have, unless --target-image-opts says it; constant. */
+const char *cli_convert_target_format (const CliConvertParams *params);
 
 /* Whether they go together with standard output as the target. */
 G_GNUC_WARN_UNUSED_RESULT

@@ -44,8 +44,10 @@ cli_convert_print_summary (const ImgCopyResult *copy, double seconds)
   g_autofree char *cloned = img_size_to_text (copy->cloned);
   g_autofree char *rate
       = img_size_to_text (seconds > 0 ? (guint64)((double)copy->copied / seconds) : 0);
-  g_autofree char *text = g_strdup_printf ("copied %s, zero %s, cloned %s in %.1f s (%s/s)", copied,
-                                           zero, cloned, seconds, rate);
+  g_autofree char *same = img_size_to_text (copy->same);
+  g_autofree char *text = g_strdup_printf (
+      "copied %s, zero %s, cloned %s%s%s in %.1f s (%s/s)", copied, zero, cloned,
+      copy->same > 0 ? ", as in the backing file " : "", copy->same > 0 ? same : "", seconds, rate);
   cli_print_remark (text);
 }
 

@@ -89,8 +89,10 @@ show_json (CliProgress *progress, const ImgProgressState *state)
                                              : g_strdup ("null");
   g_autofree char *text = g_strdup_printf (
       "{\"phase\":\"%s\",\"done\":%" G_GUINT64_FORMAT ",\"total\":%s,\"copied\":%" G_GUINT64_FORMAT
-      ",\"zero\":%" G_GUINT64_FORMAT ",\"cloned\":%" G_GUINT64_FORMAT "}\n",
-      img_phase_name (state->phase), state->done, total, state->copied, state->zero, state->cloned);
+      ",\"zero\":%" G_GUINT64_FORMAT ",\"cloned\":%" G_GUINT64_FORMAT ",\"same\":%" G_GUINT64_FORMAT
+      "}\n",
+      img_phase_name (state->phase), state->done, total, state->copied, state->zero, state->cloned,
+      state->same);
   /* Whoever has stopped listening has stopped: half a line would only confuse. */
   if (progress->fd >= 0 && !img_fd_write_all (progress->fd, text, strlen (text)))
     progress->fd = -1;

@@ -92,5 +92,5 @@ img_format_is_supported (const char *name)
 gboolean
 img_format_can_be_written (const char *name)
 {
-  return strcmp (name, "raw") == 0;
+  return img_format_is_supported (name);
 }

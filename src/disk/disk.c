@@ -30,6 +30,33 @@ img_disk_open (ImgFile *file, const char *format, GError **error)
   return disk->format->open (disk, error) ? g_steal_pointer (&disk) : NULL;
 }
 
+ImgDisk *
+img_disk_create (ImgFile *file, const char *format, const ImgCreateParams *params, GError **error)
+{
+  g_autoptr (ImgDisk) disk = g_new0 (ImgDisk, 1);
+  disk->file = file;
+  disk->data = params->data;
+  disk->backing_disk = params->backing_disk;
+  disk->size = params->size;
+  disk->reads_as_zeros = params->is_clean;
+  disk->format = find_format (format);
+  g_assert (disk->format != NULL && disk->format->create != NULL);
+  return disk->format->create (disk, params, error) ? g_steal_pointer (&disk) : NULL;
+}
+
+const ImgCreateRow *
+img_disk_create_rows (const char *format)
+{
+  return find_format (format)->create_rows;
+}
+
+gboolean
+img_disk_check_options (const char *format, const ImgCreateOptions *options, guint64 size,
+                        GError **error)
+{
+  return find_format (format)->check_options (options, size, error);
+}
+
 gboolean
 img_disk_begin (ImgDisk *disk, GError **error)
 {

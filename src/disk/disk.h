@@ -7,6 +7,7 @@
  * thread unless the disk is sequential. */
 #pragma once
 
+#include "disk/create.h"
 #include "file/extent.h"
 
 /* Of a stream: it ends where it ends. */
@@ -70,12 +71,39 @@ struct ImgDisk
   guint64 size;            /* guest bytes, or IMG_DISK_SIZE_UNKNOWN */
   gboolean is_sequential;  /* each byte is read or written once, in order */
   gboolean reads_as_zeros; /* a target that is new: what is not written reads as zeros */
+  guint64 unit;            /* of a target that takes parcels: bytes that are placed together */
   gpointer state;          /* the format's own */
 };
 
 /* The disk in @file (borrowed), which has the format called @format. */
 G_GNUC_WARN_UNUSED_RESULT
 ImgDisk *img_disk_open (ImgFile *file, const char *format, GError **error);
+
+/* What a new image is made with. */
+typedef struct
+{
+  const ImgCreateOptions *options; /* borrowed for the call; the format has checked them */
+  guint64 size;                    /* guest bytes, or IMG_DISK_SIZE_UNKNOWN */
+  gboolean is_clean;               /* the file reads as zeros where nothing was written */
+  gboolean is_in_place;            /* the file has its name already: valid only when all is there */
+  gboolean is_durable;             /* and not before that is on the disk */
+  guint64 sparse_size;             /* zeros in runs of this need no space; 0: all do */
+  ImgDisk *backing_disk;           /* taken over, also on failure; or NULL */
+  ImgFile *data;                   /* borrowed: for the guest's bytes; or NULL */
+} ImgCreateParams;
+
+/* A new image of the format called @format in @file (borrowed), which is empty or a block device.
+ * IMG_ERROR_UNSUPPORTED if the format has no such thing. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgDisk *img_disk_create (ImgFile *file, const char *format, const ImgCreateParams *params,
+                          GError **error);
+
+/* The format's rows of what can be said about a new image, and whether @options go together;
+ * @size is the guest's, or IMG_DISK_SIZE_UNKNOWN. @format is one that can be written. */
+const ImgCreateRow *img_disk_create_rows (const char *format);
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_disk_check_options (const char *format, const ImgCreateOptions *options, guint64 size,
+                                 GError **error);
 
 /* Make ready to read guest bytes, once the files that @disk names were given to it. */
 G_GNUC_WARN_UNUSED_RESULT
@@ -84,6 +112,10 @@ gboolean img_disk_begin (ImgDisk *disk, GError **error);
 /* What comes in or goes out through the descriptor @fd (borrowed), called @name in messages.
  * Nothing is locked. */
 ImgDisk *img_disk_open_stream (int fd, const char *name);
+
+/* @parts (borrowed; they outlive it), one behind the other, as one disk to be read; sequential if
+ * one of them is. */
+ImgDisk *img_disk_open_concat (ImgDisk *const *parts, guint n);
 
 /* A disk of @size zeros, to be read. */
 ImgDisk *img_disk_open_zeros (guint64 size);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "disk/describe.h"
+#include "disk/parcel.h"
 
 struct ImgFormat
 {
@@ -31,6 +32,14 @@ struct ImgFormat
                       GError **error);
   gboolean (*map) (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mapping,
                    GError **error);
+  /* What can be said about a new image, ended by a row without a name; and whether it goes
+   * together, @size being the guest's (G_MAXUINT64: not known yet). */
+  const ImgCreateRow *create_rows;
+  gboolean (*check_options) (const ImgCreateOptions *options, guint64 size, GError **error);
+  /* Make @disk, of which only file, backing_disk and data are set, a new image to write to. */
+  gboolean (*create) (ImgDisk *disk, const ImgCreateParams *params, GError **error);
+  /* In place of write and zero; see disk/parcel.h. */
+  const ImgParcelFuncs *parcels;
   gboolean (*finish) (ImgDisk *disk, guint64 size, GError **error);
   gboolean (*flush) (ImgDisk *disk, GError **error); /* NULL: flushes the file */
   void (*close) (ImgDisk *disk);                     /* what is in disk->state */

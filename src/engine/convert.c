@@ -122,6 +122,36 @@ check_sources (GPtrArray *files, const ImgConvertParams *params, ImgConvertResul
 
 /* ---- the way of the data ---- */
 
+/* Guest bytes of all together, or IMG_DISK_SIZE_UNKNOWN. */
+static guint64
+sum_sizes (GPtrArray *disks)
+{
+  guint64 size = 0;
+  for (guint i = 0; i < disks->len; i++)
+    {
+      const ImgDisk *disk = disks->pdata[i];
+      if (disk->size == IMG_DISK_SIZE_UNKNOWN)
+        return IMG_DISK_SIZE_UNKNOWN;
+      size += disk->size;
+    }
+  return size;
+}
+
+/* Whether a target can be so large, and be as it is asked for. */
+static gboolean
+check_sizes (const ImgConvertParams *params, GPtrArray *disks, GError **error)
+{
+  guint64 size = 0;
+  for (guint i = 0; i < disks->len; i++)
+    {
+      const ImgDisk *disk = disks->pdata[i];
+      if (disk->size != IMG_DISK_SIZE_UNKNOWN
+          && (!g_uint64_checked_add (&size, size, disk->size) || size > G_MAXINT64))
+        return img_throw (error, IMG_ERROR_FAILED, "the sources are too large together");
+    }
+  return img_disk_check_options (params->target->format, &params->create, sum_sizes (disks), error);
+}
+
 static void
 show_phase (const ImgConvertParams *params, const ImgConvertResult *result, ImgPhase phase)
 {
@@ -132,7 +162,8 @@ show_phase (const ImgConvertParams *params, const ImgConvertResult *result, ImgP
                              .total = copy->size,
                              .copied = copy->copied,
                              .zero = copy->zero,
-                             .cloned = copy->cloned };
+                             .cloned = copy->cloned,
+                             .same = copy->same };
   if (progress->show != NULL)
     progress->show (&state, progress->closure);
 }
@@ -149,28 +180,24 @@ copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GPtr
   return img_target_finish (target, error);
 }
 
-/* From @disks, whose bytes are those of @files, to the target. */
+/* From @disks, whose bytes are those of @files, to the target; @backing (taken over) is behind it.
+ */
 static gboolean
-convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files,
+convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files, ImgDisk *backing,
          ImgConvertResult *result, GError **error)
 {
-  ImgDisk *const *sources = (ImgDisk *const *)(gpointer)disks->pdata;
   ImgCopyParams copy = params->copy;
-  guint64 size = 0;
+  int preallocation = params->create.preallocation;
+  guint64 size = sum_sizes (disks);
 
-  for (guint i = 0; i < disks->len && size != IMG_DISK_SIZE_UNKNOWN; i++)
-    if (sources[i]->size == IMG_DISK_SIZE_UNKNOWN)
-      size = IMG_DISK_SIZE_UNKNOWN;
-    else if (!g_uint64_checked_add (&size, size, sources[i]->size) || size > G_MAXINT64)
-      return img_throw (error, IMG_ERROR_FAILED, "the sources are too large together");
-  if (params->preallocation != IMG_PREALLOCATION_OFF)
+  if (preallocation > IMG_PREALLOCATION_OFF)
     show_phase (params, result, IMG_PHASE_ALLOCATE);
-  g_autoptr (ImgTarget) target = img_target_open (params, size, files, result, error);
+  g_autoptr (ImgTarget) target = img_target_open (params, size, backing, files, result, error);
   if (target == NULL)
     return FALSE;
-  if (params->preallocation == IMG_PREALLOCATION_FULL)
+  if (preallocation == IMG_PREALLOCATION_FULL)
     copy.sparse_size = 0;
-  if (params->preallocation != IMG_PREALLOCATION_OFF)
+  if (preallocation > IMG_PREALLOCATION_OFF)
     copy.reflink = IMG_REFLINK_NEVER;
   if (!copy_and_finish (params, &copy, disks, files, target, result, error))
     {
@@ -181,27 +208,63 @@ convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files,
   return TRUE;
 }
 
+/* The disk that is to be behind the target, from which the files to be read are appended to @files;
+ * *@backing NULL if there is none. */
+static gboolean
+open_backing (const ImgConvertParams *params, GPtrArray *files, ImgDisk **backing, GError **error)
+{
+  g_auto (ImgGatePath) path = { 0 };
+  ImgReference reference
+      = { .name = params->create.backing_file, .format = params->create.backing_format };
+  ImgOpenParams open_params = { .locking = params->target->locking,
+                                .force_share = params->force_share,
+                                .lock_wait = params->lock_wait,
+                                .policy = params->policy };
+
+  *backing = NULL;
+  if (reference.name == NULL)
+    return TRUE;
+  /* Who says a name on the command line may say any file's. */
+  open_params.policy.allow_devices = TRUE;
+  if (!img_gate_resolve (params->target->path, "backing file", &reference, &path, error))
+    return FALSE;
+  open_params.format = path.format;
+  *backing = img_open_disk (path.path, IMG_USE_CONVERT_FROM, &open_params, files, error);
+  return *backing != NULL;
+}
+
 gboolean
 img_convert (const ImgConvertParams *params, ImgConvertResult *result, GError **error)
 {
   /* The files outlive the disks in them. */
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
   g_autoptr (GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
+  ImgDisk *backing;
 
   begin_result (result);
-  return open_sources (params, disks, files, result, error)
-         && convert (params, disks, files, result, error);
+  return open_sources (params, disks, files, result, error) && check_sizes (params, disks, error)
+         && open_backing (params, files, &backing, error)
+         && convert (params, disks, files, backing, result, error);
 }
 
 gboolean
-img_create (guint64 size, const ImgConvertParams *params, ImgConvertResult *result, GError **error)
+img_create (guint64 *size, gboolean is_unchecked, const ImgConvertParams *params,
+            ImgConvertResult *result, GError **error)
 {
-  g_autoptr (GPtrArray) files = g_ptr_array_new ();
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
   g_autoptr (GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
+  g_autoptr (ImgDisk) backing = NULL;
   ImgConvertParams create = *params;
 
   begin_result (result);
+  if (!is_unchecked && !open_backing (params, files, &backing, error))
+    return FALSE;
+  if (*size == IMG_DISK_SIZE_UNKNOWN && backing != NULL)
+    *size = backing->size;
+  if (*size == IMG_DISK_SIZE_UNKNOWN)
+    return img_throw (error, IMG_ERROR_USAGE, "which size? There is no backing file to tell");
   create.copy.sparse_size = 1; /* zeros need not be written */
-  g_ptr_array_add (disks, img_disk_open_zeros (size));
-  return convert (&create, disks, files, result, error);
+  g_ptr_array_add (disks, img_disk_open_zeros (*size));
+  /* What is behind the new disk shows through: nothing is compared with it. */
+  return check_sizes (params, disks, error) && convert (&create, disks, files, NULL, result, error);
 }

@@ -10,13 +10,6 @@
 #include "engine/image-spec.h"
 #include "engine/open.h"
 
-typedef enum
-{
-  IMG_PREALLOCATION_OFF,
-  IMG_PREALLOCATION_FALLOC, /* space is reserved */
-  IMG_PREALLOCATION_FULL,   /* and written */
-} ImgPreallocation;
-
 typedef struct
 {
   const ImgImageSpec *sources; /* borrowed; the path "-" is standard input, if streams are meant */
@@ -35,7 +28,7 @@ typedef struct
   gboolean is_durable;     /* fsync */
   gint64 lock_wait;        /* microseconds */
   ImgCacheMode source_cache, target_cache;
-  ImgPreallocation preallocation;
+  ImgCreateOptions create; /* borrowed texts: what the target is to be, if it is new */
   ImgCopyParams copy;
 } ImgConvertParams;
 
@@ -54,8 +47,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ImgConvertResult, img_convert_result_clear)
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_convert (const ImgConvertParams *params, ImgConvertResult *result, GError **error);
 
-/* imgtool create -f raw: a new disk of @size zeros, all or nothing like convert's; of @params what
- * concerns the target. */
+/* imgtool create: a new disk of *@size zeros, or with what is in its backing file, all or nothing
+ * like convert's; of @params what concerns the target. *@size IMG_DISK_SIZE_UNKNOWN: as large as
+ * the backing file, filled in. With @is_unchecked the backing file is not opened: it need not
+ * exist. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean img_create (guint64 size, const ImgConvertParams *params, ImgConvertResult *result,
-                     GError **error);
+gboolean img_create (guint64 *size, gboolean is_unchecked, const ImgConvertParams *params,
+                     ImgConvertResult *result, GError **error);

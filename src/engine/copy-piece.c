@@ -18,26 +18,20 @@
 /* Salvaging goes down to this. */
 #define SECTOR 512
 
-/* What became of the bytes of a piece. */
-typedef struct
-{
-  guint64 copied, zero, cloned;
-} Tally;
-
 static void
-account (ImgCopyJob *job, const Tally *tally)
+account (ImgCopyJob *job, const ImgTally *tally)
 {
   g_mutex_lock (&job->mutex);
   job->state.copied += tally->copied;
   job->state.zero += tally->zero;
   job->state.cloned += tally->cloned;
-  job->state.done += tally->copied + tally->zero + tally->cloned;
+  job->state.same += tally->same;
+  job->state.done += tally->copied + tally->zero + tally->cloned + tally->same;
   g_mutex_unlock (&job->mutex);
 }
 
-/* Wait for the turn of @piece; FALSE if somebody failed. */
-static gboolean
-await_turn (ImgCopyJob *job, const ImgPiece *piece)
+gboolean
+img_piece_await_turn (ImgCopyJob *job, const ImgPiece *piece)
 {
   g_mutex_lock (&job->mutex);
   while (job->turn != piece->number && job->error == NULL)
@@ -47,8 +41,8 @@ await_turn (ImgCopyJob *job, const ImgPiece *piece)
   return goes_on;
 }
 
-static void
-end_turn (ImgCopyJob *job)
+void
+img_piece_end_turn (ImgCopyJob *job)
 {
   g_mutex_lock (&job->mutex);
   job->turn++;
@@ -77,8 +71,7 @@ salvage (ImgCopyJob *job, const ImgPiece *piece, guint64 begin, gsize length, gu
   for (gsize at = 0; at < length; at += part)
     {
       part = MIN (step, length - at);
-      if (img_disk_read (piece->source, piece->source_offset + begin + at, buffer + at, part, &got,
-                         NULL))
+      if (img_disk_read (job->source, piece->offset + begin + at, buffer + at, part, &got, NULL))
         continue;
       if (step > SECTOR)
         {
@@ -91,15 +84,14 @@ salvage (ImgCopyJob *job, const ImgPiece *piece, guint64 begin, gsize length, gu
     }
 }
 
-/* Read @length bytes at @begin of @piece. */
-static gboolean
-read_part (ImgCopyJob *job, const ImgPiece *piece, guint64 begin, gsize length, guint8 *buffer,
-           GError **error)
+gboolean
+img_piece_read (ImgCopyJob *job, const ImgPiece *piece, guint64 begin, gsize length, guint8 *buffer,
+                GError **error)
 {
   g_autoptr (GError) failure = NULL;
   gsize got;
 
-  if (img_disk_read (piece->source, piece->source_offset + begin, buffer, length, &got, &failure))
+  if (img_disk_read (job->source, piece->offset + begin, buffer, length, &got, &failure))
     return TRUE;
   if (!job->params->salvage)
     {
@@ -126,7 +118,7 @@ find_run (guint64 offset, const guint8 *buffer, gsize length, guint64 block, gbo
 
 /* Write what is not zero, and make the rest zero where it is not. */
 static gboolean
-write_sparse (ImgCopyJob *job, guint64 offset, const guint8 *buffer, gsize length, Tally *tally,
+write_sparse (ImgCopyJob *job, guint64 offset, const guint8 *buffer, gsize length, ImgTally *tally,
               GError **error)
 {
   gboolean is_clean = job->target->reads_as_zeros;
@@ -160,7 +152,7 @@ write_sparse (ImgCopyJob *job, guint64 offset, const guint8 *buffer, gsize lengt
 }
 
 static gboolean
-write_part (ImgCopyJob *job, guint64 offset, const guint8 *buffer, gsize length, Tally *tally,
+write_part (ImgCopyJob *job, guint64 offset, const guint8 *buffer, gsize length, ImgTally *tally,
             GError **error)
 {
   if (job->params->sparse_size > 0 && !job->target->is_sequential)
@@ -188,11 +180,11 @@ write_zeros (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, GError **er
 
 /* Whether a failure to share these blocks says something about the files, and not about them. */
 static gboolean
-is_shareable (const ImgPiece *piece, guint64 source_host, guint64 target_host)
+is_shareable (const ImgPiece *piece, ImgFile *file, guint64 source_host, guint64 target_host)
 {
   return source_host % CLONE_UNIT == 0 && target_host % CLONE_UNIT == 0
          && (piece->length % CLONE_UNIT == 0
-             || piece->source_offset + piece->length == piece->source->size);
+             || source_host + piece->length == img_file_size (file));
 }
 
 typedef gboolean (*HostCopy) (ImgFile *source, guint64 source_offset, ImgFile *target,
@@ -200,7 +192,7 @@ typedef gboolean (*HostCopy) (ImgFile *source, guint64 source_offset, ImgFile *t
 
 /* Let the kernel do it by @copy, if it can: *@is_done. */
 static gboolean
-copy_on_host (const ImgPiece *piece, ImgDisk *target, HostCopy copy, gint *shortcut,
+copy_on_host (ImgCopyJob *job, const ImgPiece *piece, HostCopy copy, gint *shortcut,
               gboolean *is_done, GError **error)
 {
   g_autoptr (GError) failure = NULL;
@@ -209,9 +201,8 @@ copy_on_host (const ImgPiece *piece, ImgDisk *target, HostCopy copy, gint *short
 
   *is_done = FALSE;
   if (g_atomic_int_get (shortcut) == IMG_SHORTCUT_NONE
-      || !img_disk_map_host (piece->source, piece->source_offset, &length, &source_file,
-                             &source_host)
-      || !img_disk_map_host (target, piece->offset, &length, &target_file, &target_host)
+      || !img_disk_map_host (job->source, piece->offset, &length, &source_file, &source_host)
+      || !img_disk_map_host (job->target, piece->offset, &length, &target_file, &target_host)
       || length < piece->length)
     return TRUE;
   if (copy (source_file, source_host, target_file, target_host, length, &failure))
@@ -222,7 +213,7 @@ copy_on_host (const ImgPiece *piece, ImgDisk *target, HostCopy copy, gint *short
     }
   if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_UNSUPPORTED))
     {
-      if (copy != img_file_clone || is_shareable (piece, source_host, target_host))
+      if (copy != img_file_clone || is_shareable (piece, source_file, source_host, target_host))
         g_atomic_int_set (shortcut, IMG_SHORTCUT_NONE);
       return TRUE;
     }
@@ -230,15 +221,25 @@ copy_on_host (const ImgPiece *piece, ImgDisk *target, HostCopy copy, gint *short
   return FALSE;
 }
 
+gboolean
+img_piece_throw_unshared (const ImgPiece *piece, GError **error)
+{
+  return img_throw (error, IMG_ERROR_UNSUPPORTED,
+                    "cannot share %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT
+                    " between source and target: their file system cannot do it, or they are "
+                    "on two of them; --reflink=auto copies then",
+                    piece->length, piece->offset);
+}
+
 /* Copy @piece inside the kernel, if allowed and possible. */
 static gboolean
-copy_without_reading (ImgCopyJob *job, const ImgPiece *piece, Tally *tally, gboolean *is_done,
+copy_without_reading (ImgCopyJob *job, const ImgPiece *piece, ImgTally *tally, gboolean *is_done,
                       GError **error)
 {
   *is_done = FALSE;
   if (piece->is_loaded)
     return TRUE;
-  if (!copy_on_host (piece, job->target, img_file_clone, &job->clone, is_done, error))
+  if (!copy_on_host (job, piece, img_file_clone, &job->clone, is_done, error))
     return FALSE;
   if (*is_done)
     {
@@ -246,14 +247,10 @@ copy_without_reading (ImgCopyJob *job, const ImgPiece *piece, Tally *tally, gboo
       return TRUE;
     }
   if (job->params->reflink == IMG_REFLINK_ALWAYS)
-    return img_throw (error, IMG_ERROR_UNSUPPORTED,
-                      "cannot share %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT
-                      " between source and target: their file system cannot do it, or they are "
-                      "on two of them; --reflink=auto copies then",
-                      piece->length, piece->source_offset);
+    return img_piece_throw_unshared (piece, error);
   if (job->needs_data)
     return TRUE;
-  if (!copy_on_host (piece, job->target, img_file_copy_range, &job->copy_range, is_done, error))
+  if (!copy_on_host (job, piece, img_file_copy_range, &job->copy_range, is_done, error))
     return FALSE;
   if (*is_done)
     tally->copied += piece->length;
@@ -267,7 +264,7 @@ copy_zeros (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, GError **err
 {
   if (job->is_ordered)
     {
-      if (!await_turn (job, piece))
+      if (!img_piece_await_turn (job, piece))
         return FALSE;
       for (guint i = 0; i < job->digests->len; i++)
         img_digest_add_zeros (job->digests->pdata[i], piece->length);
@@ -281,27 +278,27 @@ copy_zeros (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, GError **err
            && !img_disk_zero (job->target, piece->offset, piece->length, IMG_ZERO_MAY_UNMAP, error))
     return FALSE;
   if (job->is_ordered)
-    end_turn (job);
+    img_piece_end_turn (job);
   return TRUE;
 }
 
 /* What must see the bytes in their order: the digests and a sequential target. */
 static gboolean
-take_turn (ImgCopyJob *job, const ImgPiece *piece, const guint8 *buffer, gsize length, Tally *tally,
-           GError **error)
+take_turn (ImgCopyJob *job, const ImgPiece *piece, const guint8 *buffer, gsize length,
+           ImgTally *tally, GError **error)
 {
-  if (!await_turn (job, piece))
+  if (!img_piece_await_turn (job, piece))
     return FALSE;
   for (guint i = 0; i < job->digests->len; i++)
     img_digest_add (job->digests->pdata[i], buffer, length);
   if (job->target->is_sequential && !write_part (job, piece->offset, buffer, length, tally, error))
     return FALSE;
-  end_turn (job);
+  img_piece_end_turn (job);
   return TRUE;
 }
 
 static gboolean
-copy_data (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, Tally *tally, GError **error)
+copy_data (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, ImgTally *tally, GError **error)
 {
   gboolean is_done;
   gsize part;
@@ -314,7 +311,7 @@ copy_data (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, Tally *tally,
   for (guint64 at = 0; at < piece->length; at += part)
     {
       part = (gsize)MIN (piece->length - at, IMG_COPY_CHUNK);
-      if (!piece->is_loaded && !read_part (job, piece, at, part, buffer, error))
+      if (!piece->is_loaded && !img_piece_read (job, piece, at, part, buffer, error))
         return FALSE;
       if (job->checks != NULL)
         img_check_add (job->checks, &job->mutex, piece->offset + at, buffer, part);
@@ -328,16 +325,23 @@ copy_data (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, Tally *tally,
 }
 
 gboolean
-img_piece_copy (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, GError **error)
+img_piece_copy (ImgCopyHand *hand, const ImgPiece *piece, GError **error)
 {
-  Tally tally = { 0 };
-  if (piece->is_zero)
+  ImgCopyJob *job = hand->job;
+  ImgTally tally = { 0 };
+
+  if (hand->parcel != NULL)
     {
-      if (!copy_zeros (job, piece, buffer, error))
+      if (!img_parcel_copy (hand, piece, &tally, error))
+        return FALSE;
+    }
+  else if (piece->is_zero)
+    {
+      if (!copy_zeros (job, piece, hand->buffer, error))
         return FALSE;
       tally.zero = piece->length;
     }
-  else if (!copy_data (job, piece, buffer, &tally, error))
+  else if (!copy_data (job, piece, hand->buffer, &tally, error))
     return FALSE;
   account (job, &tally);
   return TRUE;

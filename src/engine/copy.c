@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "disk/format.h"
 #include "engine/copy-job.h"
 #include "engine/workers.h"
 #include "file/clone.h"
@@ -26,12 +27,43 @@ static gboolean
 take_from_stream (ImgCopyJob *job, ImgPiece *piece, guint8 *buffer, GError **error)
 {
   gsize got;
-  if (!img_disk_read (piece->source, piece->source_offset, buffer, IMG_COPY_CHUNK, &got, error))
+  if (!img_disk_read (job->source, job->offset, buffer, (gsize)job->chunk, &got, error))
     return FALSE;
   piece->length = got;
   piece->is_loaded = TRUE;
-  if (got < IMG_COPY_CHUNK)
-    piece->source->size = job->source_offset + got; /* it has ended */
+  if (got < job->chunk)
+    job->source->size = job->offset + got; /* it has ended */
+  return TRUE;
+}
+
+/* Whole units of the target, but for the end of the source. */
+static guint64
+in_units (const ImgCopyJob *job, guint64 length)
+{
+  return length < job->source->size - job->offset ? length - length % job->unit : length;
+}
+
+/* A piece may be long if it need not pass through memory: whether this one, which is data, may; it
+ * ends where what lies together in a file does. */
+static gboolean
+limit_to_file (ImgCopyJob *job, ImgPiece *piece, gboolean *is_long, GError **error)
+{
+  guint64 length = piece->length, host_offset;
+  ImgFile *file;
+
+  *is_long = FALSE;
+  if ((g_atomic_int_get (&job->clone) == IMG_SHORTCUT_NONE
+       && g_atomic_int_get (&job->copy_range) == IMG_SHORTCUT_NONE)
+      || !img_disk_map_host (job->source, job->offset, &length, &file, &host_offset)
+      || in_units (job, length) == 0)
+    return TRUE;
+  if (img_disk_takes_parcels (job->target)
+      && !img_parcel_try_to_share (job, file, host_offset, error))
+    return FALSE;
+  piece->length = in_units (job, length);
+  *is_long = !job->needs_data && !job->is_ordered && job->params->rate == 0
+             && (g_atomic_int_get (&job->clone) == IMG_SHORTCUT_WORKS
+                 || g_atomic_int_get (&job->copy_range) == IMG_SHORTCUT_WORKS);
   return TRUE;
 }
 
@@ -40,67 +72,38 @@ static gboolean
 take_from_file (ImgCopyJob *job, ImgPiece *piece, GError **error)
 {
   ImgExtent *extent = &job->extent;
-  gboolean may_skip_memory = g_atomic_int_get (&job->clone) != IMG_SHORTCUT_NONE
-                             || g_atomic_int_get (&job->copy_range) != IMG_SHORTCUT_NONE;
-  ImgFile *file;
-  guint64 host_offset;
-  /* What is read must fit into a buffer. */
-  gboolean is_short = job->needs_data || job->is_ordered || job->params->rate > 0
-                      || (g_atomic_int_get (&job->clone) != IMG_SHORTCUT_WORKS
-                          && g_atomic_int_get (&job->copy_range) != IMG_SHORTCUT_WORKS);
+  guint64 left = job->source->size - job->offset;
+  gboolean is_long = TRUE;
 
-  if (extent->length == 0
-      && !img_disk_extent (piece->source, job->source_offset,
-                           piece->source->size - job->source_offset, extent, error))
+  if (extent->length == 0 && !img_disk_extent (job->source, job->offset, left, extent, error))
     return FALSE;
-  g_assert (extent->length > 0 && extent->guest_offset == job->source_offset);
+  g_assert (extent->length > 0 && extent->guest_offset == job->offset);
   piece->is_zero = extent->kind == IMG_EXTENT_ZERO;
   piece->length = MIN (extent->length, LONGEST_PIECE);
-  /* Only what lies together in a file can be copied there in one go. */
-  if (!piece->is_zero && may_skip_memory)
-    is_short |= !img_disk_map_host (piece->source, job->source_offset, &piece->length, &file,
-                                    &host_offset);
-  if (!piece->is_zero && is_short)
-    piece->length = MIN (piece->length, IMG_COPY_CHUNK - piece->offset % IMG_COPY_CHUNK);
+  if (img_disk_takes_parcels (job->target) && !img_parcel_fit (job, piece, error))
+    return FALSE;
+  if (!piece->is_zero && !piece->is_same && !limit_to_file (job, piece, &is_long, error))
+    return FALSE;
+  if (!is_long)
+    piece->length = MIN (piece->length, job->chunk - piece->offset % job->chunk);
   extent->guest_offset += piece->length;
-  extent->length -= piece->length;
+  extent->length -= MIN (piece->length, extent->length);
   return TRUE;
-}
-
-/* Move on to the next source that has something left; FALSE at the end of the last. */
-static gboolean
-find_source (ImgCopyJob *job)
-{
-  while (job->source_index < job->n_sources
-         && job->source_offset == job->sources[job->source_index]->size)
-    {
-      job->source_index++;
-      job->source_offset = 0;
-      job->extent.length = 0;
-    }
-  return job->source_index < job->n_sources;
 }
 
 static gboolean
 take_next (ImgCopyJob *job, ImgPiece *piece, guint8 *buffer, GError **error)
 {
-  while (find_source (job))
-    {
-      memset (piece, 0, sizeof *piece); /* also of what an empty stream has left */
-      piece->source = job->sources[job->source_index];
-      piece->source_offset = job->source_offset;
-      piece->offset = job->offset;
-      if (!(piece->source->is_sequential ? take_from_stream (job, piece, buffer, error)
-                                         : take_from_file (job, piece, error)))
-        return FALSE;
-      if (piece->length == 0)
-        continue;
-      piece->number = job->n_pieces++;
-      job->source_offset += piece->length;
-      job->offset += piece->length;
-      return TRUE;
-    }
-  return FALSE;
+  memset (piece, 0, sizeof *piece);
+  piece->offset = job->offset;
+  if (job->offset == job->source->size
+      || !(job->source->is_sequential ? take_from_stream (job, piece, buffer, error)
+                                      : take_from_file (job, piece, error))
+      || piece->length == 0)
+    return FALSE;
+  piece->number = job->n_pieces++;
+  job->offset += piece->length;
+  return TRUE;
 }
 
 /* How long to sleep before @piece may be copied, with a limited rate. */
@@ -108,7 +111,7 @@ static gint64
 delay (ImgCopyJob *job, const ImgPiece *piece)
 {
   gint64 now = g_get_monotonic_time ();
-  if (job->params->rate == 0 || piece->is_zero)
+  if (job->params->rate == 0 || piece->is_zero || piece->is_same)
     return 0;
   gint64 begin = MAX (job->rate_time, now);
   job->rate_time
@@ -175,15 +178,15 @@ tick (gpointer data)
 }
 
 static void
-work (gpointer data, void *buffer)
+work_with (ImgCopyHand *hand)
 {
-  ImgCopyJob *job = data;
+  ImgCopyJob *job = hand->job;
   ImgPiece piece;
 
-  while (take (job, &piece, buffer))
+  while (take (job, &piece, hand->buffer))
     {
       GError *failure = NULL;
-      if (!img_piece_copy (job, &piece, buffer, &failure))
+      if (!img_piece_copy (hand, &piece, &failure))
         {
           if (failure != NULL)
             fail (job, failure);
@@ -194,13 +197,35 @@ work (gpointer data, void *buffer)
     }
 }
 
+static void
+work (gpointer data, void *buffer)
+{
+  ImgCopyHand hand = { .job = data, .buffer = buffer };
+  ImgDisk *target = hand.job->target;
+  GError *failure = NULL;
+
+  if (img_disk_takes_parcels (target))
+    {
+      hand.parcel = img_parcel_new (target, &failure);
+      if (hand.parcel == NULL)
+        {
+          fail (hand.job, failure);
+          return;
+        }
+    }
+  work_with (&hand);
+  if (hand.parcel != NULL)
+    img_parcel_free (target, hand.parcel);
+}
+
 static gboolean
 run (ImgCopyJob *job, GError **error)
 {
   guint n = job->params->workers > 0 ? job->params->workers : img_workers_default ();
-  ImgWorkers workers = {
-    .n_wanted = MIN (n, IMG_MAX_WORKERS), .buffer_size = IMG_COPY_CHUNK, .work = work, .tick = tick
-  };
+  ImgWorkers workers = { .n_wanted = MIN (n, IMG_MAX_WORKERS),
+                         .buffer_size = (gsize)job->chunk,
+                         .work = work,
+                         .tick = tick };
   job->is_alone = workers.n_wanted == 1;
   if (!img_workers_run (&workers, job, error))
     return FALSE;
@@ -215,30 +240,31 @@ run (ImgCopyJob *job, GError **error)
 /* ---- before the work ---- */
 
 static void
-decide_shortcuts (ImgCopyJob *job)
+decide_shortcuts (ImgCopyJob *job, ImgDisk *const *sources, guint n_sources)
 {
   const ImgCopyParams *params = job->params;
   gboolean is_free = !job->target->is_sequential && params->sparse_size > 0;
 
   job->clone
       = is_free && params->reflink != IMG_REFLINK_NEVER ? IMG_SHORTCUT_UNTRIED : IMG_SHORTCUT_NONE;
-  for (guint i = 0; i < job->n_sources && is_free && !params->salvage; i++)
-    if (job->sources[i]->file != NULL && job->target->file != NULL)
-      if (params->copy_range || img_file_copies_remotely (job->sources[i]->file, job->target->file))
+  is_free = is_free && !params->salvage && !img_disk_takes_parcels (job->target);
+  for (guint i = 0; i < n_sources && is_free; i++)
+    if (sources[i]->file != NULL && job->target->file != NULL)
+      if (params->copy_range || img_file_copies_remotely (sources[i]->file, job->target->file))
         job->copy_range = IMG_SHORTCUT_UNTRIED;
 }
 
-/* A new file that shares everything with the only source: one call, and holes stay holes. */
+/* A new file that shares everything with the source: one call, and holes stay holes. */
 static gboolean
 clone_whole (ImgCopyJob *job, gboolean *is_done, GError **error)
 {
   g_autoptr (GError) failure = NULL;
-  ImgDisk *source = job->sources[0], *target = job->target;
+  ImgDisk *source = job->source, *target = job->target;
   guint64 length = source->size, source_host, target_host;
   ImgFile *source_file, *target_file;
 
   *is_done = FALSE;
-  if (job->clone == IMG_SHORTCUT_NONE || job->needs_data || job->n_sources > 1
+  if (job->clone == IMG_SHORTCUT_NONE || job->needs_data || img_disk_takes_parcels (target)
       || source->is_sequential || !target->reads_as_zeros || length == 0
       || !img_disk_map_host (source, 0, &length, &source_file, &source_host)
       || !img_disk_map_host (target, 0, &length, &target_file, &target_host)
@@ -254,19 +280,6 @@ clone_whole (ImgCopyJob *job, gboolean *is_done, GError **error)
     return TRUE; /* extent by extent may work */
   g_propagate_error (error, g_steal_pointer (&failure));
   return FALSE;
-}
-
-static guint64
-sum_sizes (ImgDisk *const *sources, guint n_sources)
-{
-  guint64 total = 0;
-  for (guint i = 0; i < n_sources; i++)
-    {
-      if (sources[i]->size == IMG_DISK_SIZE_UNKNOWN)
-        return IMG_DISK_SIZE_UNKNOWN;
-      total += sources[i]->size;
-    }
-  return total;
 }
 
 /* ---- the whole ---- */
@@ -296,14 +309,38 @@ join_ranges (GArray *ranges)
   return joined;
 }
 
+/* Read what was written, as whoever opens it next. */
+static gboolean
+verify_disk (ImgCopyJob *job, ImgDisk *disk, GError **error)
+{
+  return img_verify (disk, job->checks, job->offset, (gsize)job->chunk, &job->params->progress,
+                     &job->state, error);
+}
+
+/* The same, of an image that was only to be written to. */
+static gboolean
+verify_image (ImgCopyJob *job, GError **error)
+{
+  ImgDisk *target = job->target;
+  g_autoptr (ImgDisk) disk = img_disk_open (target->file, target->format->name, error);
+
+  if (disk == NULL)
+    return FALSE;
+  disk->data = target->data;
+  disk->backing_disk = target->backing_disk;
+  gboolean is_good = img_disk_begin (disk, error) && verify_disk (job, disk, error);
+  disk->backing_disk = NULL; /* it is the target's */
+  return is_good;
+}
+
 static gboolean
 verify (ImgCopyJob *job, GError **error)
 {
   job->state.phase = IMG_PHASE_FLUSH;
   show (job, TRUE);
-  return img_file_flush (job->target->file, error)
-         && img_verify (job->target, job->checks, job->offset, &job->params->progress, &job->state,
-                        error);
+  return img_disk_flush (job->target, error)
+         && (img_disk_takes_parcels (job->target) ? verify_image (job, error)
+                                                  : verify_disk (job, job->target, error));
 }
 
 static gboolean
@@ -312,9 +349,8 @@ copy (ImgCopyJob *job, ImgCopyResult *result, GError **error)
   gboolean is_done;
 
   job->state.phase = IMG_PHASE_COPY;
-  job->state.total = sum_sizes (job->sources, job->n_sources);
+  job->state.total = job->source->size;
   show (job, TRUE);
-  decide_shortcuts (job);
   if (!clone_whole (job, &is_done, error) || (!is_done && !run (job, error))
       || !img_disk_finish (job->target, job->offset, error))
     return FALSE;
@@ -323,6 +359,7 @@ copy (ImgCopyJob *job, ImgCopyResult *result, GError **error)
   result->copied = job->state.copied;
   result->zero = job->state.zero;
   result->cloned = job->state.cloned;
+  result->same = job->state.same;
   result->unreadable = join_ranges (job->unreadable);
   result->digests = g_ptr_array_new_with_free_func (g_free);
   for (guint i = 0; i < job->digests->len; i++)
@@ -331,34 +368,49 @@ copy (ImgCopyJob *job, ImgCopyResult *result, GError **error)
   return job->checks == NULL || verify (job, error);
 }
 
+static void
+job_init (ImgCopyJob *job)
+{
+  const ImgCopyParams *params = job->params;
+
+  job->unit = MAX (job->target->unit, 1);
+  job->chunk = MAX (IMG_COPY_CHUNK, job->unit);
+  job->digests = g_ptr_array_new ();
+  for (guint i = 0; params->digests != NULL && params->digests[i] != NULL; i++)
+    g_ptr_array_add (job->digests, img_digest_new (params->digests[i]));
+  job->unreadable = g_array_new (FALSE, FALSE, sizeof (ImgRange));
+  job->checks = params->verify ? g_array_new (FALSE, FALSE, sizeof (ImgCheck)) : NULL;
+  job->is_ordered = job->digests->len > 0 || job->target->is_sequential;
+  job->needs_data = job->digests->len > 0 || params->verify;
+  g_mutex_init (&job->taking);
+  g_mutex_init (&job->mutex);
+  g_cond_init (&job->turn_changed);
+}
+
+static void
+job_clear (ImgCopyJob *job)
+{
+  for (guint i = 0; i < job->digests->len; i++)
+    g_clear_pointer (&job->digests->pdata[i], img_digest_free);
+  g_ptr_array_unref (job->digests);
+  g_array_unref (job->unreadable);
+  g_clear_pointer (&job->checks, g_array_unref);
+  g_clear_error (&job->error);
+  g_mutex_clear (&job->taking);
+  g_mutex_clear (&job->mutex);
+  g_cond_clear (&job->turn_changed);
+}
+
 gboolean
 img_copy (ImgDisk *const *sources, guint n_sources, ImgDisk *target, const ImgCopyParams *params,
           ImgCopyResult *result, GError **error)
 {
-  ImgCopyJob job
-      = { .sources = sources, .n_sources = n_sources, .target = target, .params = params };
+  g_autoptr (ImgDisk) all = n_sources == 1 ? NULL : img_disk_open_concat (sources, n_sources);
+  ImgCopyJob job = { .source = all != NULL ? all : sources[0], .target = target, .params = params };
 
-  job.digests = g_ptr_array_new ();
-  for (guint i = 0; params->digests != NULL && params->digests[i] != NULL; i++)
-    g_ptr_array_add (job.digests, img_digest_new (params->digests[i]));
-  job.unreadable = g_array_new (FALSE, FALSE, sizeof (ImgRange));
-  job.checks = params->verify ? g_array_new (FALSE, FALSE, sizeof (ImgCheck)) : NULL;
-  job.is_ordered = job.digests->len > 0 || target->is_sequential;
-  job.needs_data = job.digests->len > 0 || params->verify;
-  g_mutex_init (&job.taking);
-  g_mutex_init (&job.mutex);
-  g_cond_init (&job.turn_changed);
-
+  job_init (&job);
+  decide_shortcuts (&job, sources, n_sources);
   gboolean is_good = copy (&job, result, error);
-
-  for (guint i = 0; i < job.digests->len; i++)
-    g_clear_pointer (&job.digests->pdata[i], img_digest_free);
-  g_ptr_array_unref (job.digests);
-  g_array_unref (job.unreadable);
-  g_clear_pointer (&job.checks, g_array_unref);
-  g_clear_error (&job.error);
-  g_mutex_clear (&job.taking);
-  g_mutex_clear (&job.mutex);
-  g_cond_clear (&job.turn_changed);
+  job_clear (&job);
   return is_good;
 }

@@ -41,10 +41,11 @@ typedef struct
 
 typedef struct
 {
-  guint64 size;                 /* guest bytes */
-  guint64 copied, zero, cloned; /* their sum is size, or more where salvage read twice */
-  GArray *unreadable;           /* owned ImgRange, ascending, joined */
-  GPtrArray *digests;           /* owned char *: hexadecimal, in the order of the names */
+  guint64 size; /* guest bytes */
+  /* Their sum is size, or more where salvage read twice. */
+  guint64 copied, zero, cloned, same;
+  GArray *unreadable; /* owned ImgRange, ascending, joined */
+  GPtrArray *digests; /* owned char *: hexadecimal, in the order of the names */
 } ImgCopyResult;
 
 void img_copy_result_clear (ImgCopyResult *result);

@@ -16,8 +16,9 @@ typedef enum
 typedef struct
 {
   ImgPhase phase;
-  guint64 done, total;          /* guest bytes of this phase; total G_MAXUINT64: not known */
-  guint64 copied, zero, cloned; /* guest bytes so far, by what became of them */
+  guint64 done, total; /* guest bytes of this phase; total G_MAXUINT64: not known */
+  /* Guest bytes so far, by what became of them; same: they are in the backing file already. */
+  guint64 copied, zero, cloned, same;
 } ImgProgressState;
 
 typedef struct

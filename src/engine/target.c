@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "disk/gate.h"
 #include "engine/lock-status.h"
 #include "file/node.h"
 #include "file/output.h"
@@ -27,6 +28,7 @@ struct ImgTarget
   char *safe_path;                /* owned; for messages */
   ImgFile *file;                  /* owned: what is written in place; or NULL */
   ImgOutput *output;              /* owned: what appears when it is whole; or NULL */
+  ImgOutput *data;                /* owned: likewise, the data file of the image; or NULL */
   gint64 patience;                /* microseconds to wait for whoever is in the way */
   gboolean replaces;              /* and then takes the place of something */
   ImgDisk *disk;                  /* owned */
@@ -48,6 +50,7 @@ void
 img_target_free (ImgTarget *target)
 {
   g_clear_pointer (&target->disk, img_disk_close);
+  g_clear_pointer (&target->data, img_output_free);
   g_clear_pointer (&target->output, img_output_free);
   g_clear_pointer (&target->file, img_file_close);
   g_free (target->safe_path);
@@ -63,6 +66,13 @@ img_target_note_lock (ImgFile *file, ImgConvertResult *result)
     g_ptr_array_add (result->warnings, g_strdup (warning));
   if (remark != NULL)
     g_ptr_array_add (result->remarks, g_strdup (remark));
+}
+
+/* Whether the target's bytes are the guest's. */
+static gboolean
+is_raw (const ImgTarget *target)
+{
+  return strcmp (target->params->target->format, "raw") == 0;
 }
 
 /* ---- who else is there ---- */
@@ -194,7 +204,8 @@ open_in_place (ImgTarget *target, gboolean is_device, guint64 size, GError **err
   target->file = img_open_file (target->params->target->path, &params, error);
   if (target->file == NULL)
     return FALSE;
-  return !(is_device || target->params->no_create) || check_room (target, size, error);
+  return !(is_device || target->params->no_create) || !is_raw (target)
+         || check_room (target, size, error);
 }
 
 /* Of a source that others may not read, the copy is not for them either. */
@@ -214,14 +225,15 @@ choose_mode (GPtrArray *sources)
   return mode;
 }
 
-/* A new file, which takes the place of the one with @st, or of none (@st NULL). */
-static gboolean
-open_output (ImgTarget *target, gboolean exists, GPtrArray *sources, GError **error)
+/* A new file, which takes the place of what is at @path now, if something @exists. */
+static ImgOutput *
+open_output (ImgTarget *target, const char *path, gboolean exists, GPtrArray *sources,
+             GError **error)
 {
-  g_autoptr (GError) failure = NULL;
-  const ImgImageSpec *spec = target->params->target;
+  GError *failure = NULL;
+  ImgLocking locking = target->params->target->locking;
   ImgFileParams params = file_params (target, FALSE);
-  ImgOutputParams output_params = { .locking = spec->locking,
+  ImgOutputParams output_params = { .locking = locking,
                                     .permissions = params.permissions,
                                     .is_durable = target->params->is_durable,
                                     .mode = choose_mode (sources) };
@@ -229,19 +241,19 @@ open_output (ImgTarget *target, gboolean exists, GPtrArray *sources, GError **er
 
   if (exists)
     {
-      replaced = img_open_file (spec->path, &params, error);
+      replaced = img_open_file (path, &params, error);
       if (replaced == NULL)
-        return FALSE;
+        return NULL;
       target->replaces = TRUE;
     }
-  target->output = img_output_new (spec->path, replaced, &output_params, &failure);
-  if (target->output != NULL)
-    return TRUE;
-  g_autofree char *part = img_output_part_path_of (spec->path);
+  ImgOutput *output = img_output_new (path, replaced, &output_params, &failure);
+  if (output != NULL)
+    return output;
+  g_autofree char *part = img_output_part_path_of (path);
   if (part != NULL)
-    img_open_explain (part, params.permissions, spec->locking, &failure);
-  g_propagate_error (error, g_steal_pointer (&failure));
-  return FALSE;
+    img_open_explain (part, params.permissions, locking, &failure);
+  g_propagate_error (error, failure);
+  return NULL;
 }
 
 /* Whether there is a target, and what it is. */
@@ -273,7 +285,8 @@ try_to_open (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error
     return FALSE;
   if (exists && (S_ISBLK (st.st_mode) || target->params->no_create || target->params->in_place))
     return open_in_place (target, S_ISBLK (st.st_mode), size, error);
-  return open_output (target, exists, sources, error);
+  target->output = open_output (target, target->params->target->path, exists, sources, error);
+  return target->output != NULL;
 }
 
 /* Somebody in the way is waited for: as long as the user wants, and who has no lock a moment in any
@@ -307,7 +320,7 @@ static gboolean
 check_preallocation (const ImgTarget *target, guint64 size, GError **error)
 {
   const ImgFile *file = file_of (target);
-  if (target->params->preallocation == IMG_PREALLOCATION_OFF
+  if (target->params->create.preallocation <= IMG_PREALLOCATION_OFF
       || (file != NULL && !img_file_is_device (file) && size != IMG_DISK_SIZE_UNKNOWN))
     return TRUE;
   return img_throw (error, IMG_ERROR_FAILED,
@@ -318,9 +331,9 @@ static gboolean
 allocate (ImgTarget *target, guint64 size, GError **error)
 {
   g_autoptr (GError) failure = NULL;
-  ImgPreallocation preallocation = target->params->preallocation;
+  int preallocation = target->params->create.preallocation;
 
-  if (preallocation == IMG_PREALLOCATION_OFF || size == 0
+  if (preallocation <= IMG_PREALLOCATION_OFF || size == 0
       || img_file_allocate (file_of (target), size, &failure))
     return TRUE;
   /* Writing it all allocates as well. */
@@ -331,19 +344,15 @@ allocate (ImgTarget *target, guint64 size, GError **error)
   return FALSE;
 }
 
-/* Give the target its size, where it has none of its own. Nothing that is there changes before all
- * else is known to be possible. */
+/* Give a raw target its size, where it has none of its own. */
 static gboolean
-prepare (ImgTarget *target, guint64 size, GError **error)
+prepare_raw (ImgTarget *target, guint64 size, GError **error)
 {
   const ImgConvertParams *params = target->params;
   ImgFile *file = file_of (target);
   gboolean keeps_size = img_file_is_device (file) || (target->output == NULL && params->no_create);
 
-  if (!check_preallocation (target, size, error)
-      || !img_file_set_cache (file, params->target_cache, error))
-    return FALSE;
-  target->disk = img_disk_open (file, params->target->format, error);
+  target->disk = img_disk_open (file, "raw", error);
   if (target->disk == NULL)
     return FALSE;
   target->disk->reads_as_zeros = !keeps_size || params->target_is_zero;
@@ -354,11 +363,94 @@ prepare (ImgTarget *target, guint64 size, GError **error)
          && allocate (target, size, error);
 }
 
+/* ---- an image ---- */
+
+static gboolean
+is_same_file (int fd, const struct stat *st)
+{
+  struct stat other;
+  return fstat (fd, &other) == 0 && is_same (&other, st);
+}
+
+/* The new data file of the image, which appears together with it. */
+static gboolean
+open_data_file (ImgTarget *target, GPtrArray *sources, GError **error)
+{
+  const ImgConvertParams *params = target->params;
+  ImgReference reference = { .name = params->create.data_file };
+  g_auto (ImgGatePath) path = { 0 };
+  struct stat st;
+
+  if (reference.name == NULL)
+    return TRUE;
+  if (!img_gate_resolve (params->target->path, "data file", &reference, &path, error))
+    return FALSE;
+  gboolean exists = stat (path.path, &st) == 0;
+  if (exists && !S_ISREG (st.st_mode))
+    return img_throw (error, IMG_ERROR_FAILED, "the data file must be a regular file");
+  if (exists && !check_sources (target, sources, &st, error))
+    return FALSE;
+  g_autofree char *part = img_output_part_path_of (path.path);
+  if ((exists && target->file != NULL && is_same_file (img_file_fd (target->file), &st))
+      || (part != NULL && target->output != NULL
+          && strcmp (part, img_output_part_path (target->output)) == 0))
+    return img_throw (error, IMG_ERROR_FAILED, "the data file is the image itself: '%s'",
+                      target->safe_path);
+  target->data = open_output (target, path.path, exists, sources, error);
+  return target->data != NULL;
+}
+
+static gboolean
+prepare_image (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sources,
+               GError **error)
+{
+  const ImgConvertParams *params = target->params;
+  ImgFile *file = file_of (target);
+  ImgCreateParams create
+      = { .options = &params->create,
+          .size = size,
+          .is_clean = !img_file_is_device (file),
+          .is_in_place = target->output == NULL,
+          .is_durable = params->is_durable,
+          .sparse_size
+          = params->create.preallocation == IMG_PREALLOCATION_FULL ? 0 : params->copy.sparse_size,
+          .backing_disk = backing };
+
+  if (!open_data_file (target, sources, error)
+      || (create.is_clean && create.is_in_place && !img_file_resize (file, 0, error)))
+    {
+      g_clear_pointer (&create.backing_disk, img_disk_close);
+      return FALSE;
+    }
+  create.data = target->data == NULL ? NULL : img_output_file (target->data);
+  target->disk = img_disk_create (file, params->target->format, &create, error);
+  return target->disk != NULL;
+}
+
+/* Nothing that is there changes before all else is known to be possible. */
+static gboolean
+prepare (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sources, GError **error)
+{
+  g_autoptr (ImgDisk) owned = backing;
+
+  if (!is_raw (target) && target->params->no_create)
+    return img_throw (error, IMG_ERROR_UNSUPPORTED,
+                      "writing into an image of the format %s that is there (-n) is not supported "
+                      "yet",
+                      target->params->target->format);
+  if (!check_preallocation (target, size, error)
+      || !img_file_set_cache (file_of (target), target->params->target_cache, error))
+    return FALSE;
+  return is_raw (target) ? prepare_raw (target, size, error)
+                         : prepare_image (target, size, g_steal_pointer (&owned), sources, error);
+}
+
 /* What lies behind the end of the copy stays, an old partition table's second half among it. */
 static void
 note_rest (const ImgTarget *target, guint64 size, ImgConvertResult *result)
 {
-  if (target->file == NULL || size == IMG_DISK_SIZE_UNKNOWN || img_file_size (target->file) <= size)
+  if (target->file == NULL || !is_raw (target) || size == IMG_DISK_SIZE_UNKNOWN
+      || img_file_size (target->file) <= size)
     return;
   g_ptr_array_add (result->remarks,
                    g_strdup_printf ("the last %" G_GUINT64_FORMAT
@@ -381,10 +473,11 @@ open_stream (ImgTarget *target, GPtrArray *sources, GError **error)
 }
 
 ImgTarget *
-img_target_open (const ImgConvertParams *params, guint64 size, GPtrArray *sources,
+img_target_open (const ImgConvertParams *params, guint64 size, ImgDisk *backing, GPtrArray *sources,
                  ImgConvertResult *result, GError **error)
 {
   g_autoptr (ImgTarget) target = g_new0 (ImgTarget, 1);
+  g_autoptr (ImgDisk) owned = backing;
 
   target->params = params;
   target->safe_path = img_text_escape (params->target->path, -1);
@@ -392,7 +485,7 @@ img_target_open (const ImgConvertParams *params, guint64 size, GPtrArray *source
     return open_stream (target, sources, error) ? g_steal_pointer (&target) : NULL;
   if (!open_file (target, size, sources, error))
     return NULL;
-  if (!prepare (target, size, error))
+  if (!prepare (target, size, g_steal_pointer (&owned), sources, error))
     {
       img_target_add_advice (target, error);
       return NULL;
@@ -431,6 +524,9 @@ img_target_add_advice (const ImgTarget *target, GError **error)
 gboolean
 img_target_finish (ImgTarget *target, GError **error)
 {
+  /* An image without its data would be wrong, data without an image is only useless. */
+  if (target->data != NULL && !img_output_publish (target->data, error))
+    return FALSE;
   if (target->output != NULL)
     return img_output_publish (target->output, error);
   if (target->file != NULL && !img_file_verify_lock (target->file, NULL, error))

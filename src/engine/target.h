@@ -8,11 +8,12 @@
 typedef struct ImgTarget ImgTarget;
 
 /* Make ready to write @size bytes (or IMG_DISK_SIZE_UNKNOWN) as params->target says; @sources are
- * the open ImgFiles to be read, none of which it may be. Whatever can be known to go wrong is found
- * out before anything is changed. */
+ * the open ImgFiles to be read, none of which it may be. A new image has @backing (taken over, also
+ * on failure; or NULL) behind it. Whatever can be known to go wrong is found out before anything is
+ * changed. */
 G_GNUC_WARN_UNUSED_RESULT
-ImgTarget *img_target_open (const ImgConvertParams *params, guint64 size, GPtrArray *sources,
-                            ImgConvertResult *result, GError **error);
+ImgTarget *img_target_open (const ImgConvertParams *params, guint64 size, ImgDisk *backing,
+                            GPtrArray *sources, ImgConvertResult *result, GError **error);
 
 /* What to write to; borrowed. */
 ImgDisk *img_target_disk (ImgTarget *target);

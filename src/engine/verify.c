@@ -13,7 +13,8 @@
 typedef struct
 {
   ImgDisk *disk;  /* borrowed */
-  guint8 *buffer; /* borrowed; IMG_COPY_CHUNK bytes */
+  guint8 *buffer; /* borrowed; @longest bytes */
+  gsize longest;
   const ImgProgress *progress;
   ImgProgressState *state;
   gint64 shown;
@@ -98,7 +99,7 @@ verify_zeros (Verifier *verifier, guint64 begin, guint64 end, GError **error)
       part = extent.length;
       if (extent.kind == IMG_EXTENT_DATA)
         {
-          part = MIN (part, IMG_COPY_CHUNK);
+          part = MIN (part, verifier->longest);
           if (!read_back (verifier, at, (gsize)part, error))
             return FALSE;
           if (!img_buffer_is_zero (verifier->buffer, (gsize)part))
@@ -126,11 +127,11 @@ verify_all (Verifier *verifier, GArray *checks, guint64 size, GError **error)
 }
 
 gboolean
-img_verify (ImgDisk *disk, GArray *checks, guint64 size, const ImgProgress *progress,
+img_verify (ImgDisk *disk, GArray *checks, guint64 size, gsize longest, const ImgProgress *progress,
             ImgProgressState *state, GError **error)
 {
-  Verifier verifier = { .disk = disk, .progress = progress, .state = state };
-  void *buffer = img_buffer_new (IMG_COPY_CHUNK);
+  Verifier verifier = { .disk = disk, .longest = longest, .progress = progress, .state = state };
+  void *buffer = img_buffer_new (longest);
   if (buffer == NULL)
     return img_throw_errno (error, "cannot get memory for the verification");
 
@@ -141,6 +142,6 @@ img_verify (ImgDisk *disk, GArray *checks, guint64 size, const ImgProgress *prog
   advance (&verifier, 0);
   img_file_forget (disk->file, 0, 0);
   gboolean is_good = verify_all (&verifier, checks, size, error);
-  img_buffer_free (buffer, IMG_COPY_CHUNK);
+  img_buffer_free (buffer, longest);
   return is_good;
 }

@@ -21,8 +21,8 @@ typedef struct
 void img_check_add (GArray *checks, GMutex *mutex, guint64 guest_offset, const void *buffer,
                     gsize length);
 
-/* Compare the first @size bytes of @disk, which was flushed, with @checks (which are put in order).
- * IMG_ERROR_FAILED names the first range that differs. */
+/* Compare the first @size bytes of @disk, which was flushed, with @checks (which are put in order,
+ * and have at most @longest bytes each). IMG_ERROR_FAILED names the first range that differs. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean img_verify (ImgDisk *disk, GArray *checks, guint64 size, const ImgProgress *progress,
-                     ImgProgressState *state, GError **error);
+gboolean img_verify (ImgDisk *disk, GArray *checks, guint64 size, gsize longest,
+                     const ImgProgress *progress, ImgProgressState *state, GError **error);

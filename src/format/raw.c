@@ -52,6 +52,31 @@ raw_finish (ImgDisk *disk, guint64 size, GError **error)
   return img_file_resize (disk->file, size, error);
 }
 
+/* ---- new images ---- */
+
+static const ImgCreateChoice preallocations[] = { { "off", IMG_PREALLOCATION_OFF },
+                                                  { "falloc", IMG_PREALLOCATION_FALLOC },
+                                                  { "full", IMG_PREALLOCATION_FULL },
+                                                  { NULL, 0 } };
+
+static const ImgCreateRow create_rows[] = {
+  { "preallocation", IMG_CREATE_CHOICE, offsetof (ImgCreateOptions, preallocation),
+    "Preallocation mode (allowed values: off, falloc, full)", preallocations, "str" },
+  { "size", IMG_CREATE_SIZE, offsetof (ImgCreateOptions, size), "Virtual disk size", NULL, "size" },
+  { 0 },
+};
+
+static gboolean
+raw_check_options (const ImgCreateOptions *options, G_GNUC_UNUSED guint64 size, GError **error)
+{
+  if (options->is_compressed)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "a raw image cannot be compressed: -c needs -O qcow2");
+  return options->backing_file == NULL
+         || img_throw (error, IMG_ERROR_USAGE,
+                       "a raw image cannot have a backing file: that needs -O qcow2");
+}
+
 const ImgFormat img_raw_format = {
   .name = "raw",
   .open = raw_open,
@@ -59,5 +84,7 @@ const ImgFormat img_raw_format = {
   .write = raw_write,
   .zero = raw_zero,
   .extent = raw_extent,
+  .create_rows = create_rows,
+  .check_options = raw_check_options,
   .finish = raw_finish,
 };

@@ -104,7 +104,7 @@ percents() {
   (($(wc -l <lines) >= 3))
   # Each line is an object of its own, with these members.
   while IFS= read -r line; do
-    jq -e 'keys == ["cloned", "copied", "done", "phase", "total", "zero"]
+    jq -e 'keys == ["cloned", "copied", "done", "phase", "same", "total", "zero"]
       and ([.cloned, .copied, .done, .zero] | all(type == "number" and . >= 0))
       and (.total == null or .total >= .done)' <<<"$line"
   done <lines

@@ -90,13 +90,12 @@ refuses() {
   refuses "bad size '-1'" -- new.raw -1
   refuses "bad value 'x' for size" -o size=x new.raw
   refuses "bad value 'x' for preallocation" -o preallocation=x new.raw 1M
-  refuses "unknown key 'nonsense' in -o: a raw image has preallocation and size" \
+  refuses "unknown key 'nonsense' in -o: it can be preallocation or size" \
     -o nonsense=1 new.raw 1M
   refuses "bad value 'preallocation=off,' for --options" -o preallocation=off, new.raw 1M
-  refuses "the format qcow2 is not supported yet" -f qcow2 new.raw 1M
+  refuses "the format vdi is not supported yet" -f vdi new.raw 1M
   refuses "no such format" -f nonsense new.raw 1M
-  refuses "--backing needs a format that can have a backing file" -b base.raw new.raw 1M
-  refuses "--backing-format needs a format that can have a backing file" -F raw new.raw 1M
+  refuses "a raw image cannot have a backing file" -b base.raw -F raw new.raw 1M
   refuses "--object is not supported yet" --object secret,id=x new.raw 1M
 }
 

@@ -4,20 +4,8 @@
 
 #include "base/bytes.h"
 #include "base/text.h"
+#include "format/qcow2/extension.h"
 #include "format/qcow2/qcow2.h"
-
-#define END 0u
-#define BACKING_FORMAT 0xe2792acau
-#define FEATURE_NAMES 0x6803f857u
-#define BITMAPS 0x23852875u
-#define LUKS_HEADER 0x0537be77u
-#define DATA_FILE_NAME 0x44415441u
-
-#define FEATURE_ENTRY 48
-#define FEATURE_NAME 46
-
-/* QEMU has room for this. */
-#define MAX_BACKING_FORMAT 15
 
 typedef struct
 {
@@ -36,7 +24,7 @@ next_extension (const guint8 *area, gsize length, gsize *at, Extension *extensio
   extension->type = img_load_be32 (area + *at);
   extension->length = img_load_be32 (area + *at + 4);
   extension->data = area + *at + 8;
-  if (extension->type == END)
+  if (extension->type == QCOW2_EXTENSION_END)
     return FALSE;
   *is_bad = extension->length > length - *at - 8;
   if (*is_bad)
@@ -51,13 +39,14 @@ next_extension (const guint8 *area, gsize length, gsize *at, Extension *extensio
 static char *
 feature_name (const Extension *table, guint bit)
 {
-  for (gsize at = 0; table->length >= FEATURE_ENTRY && at <= table->length - FEATURE_ENTRY;
-       at += FEATURE_ENTRY)
+  for (gsize at = 0;
+       table->length >= QCOW2_FEATURE_ENTRY && at <= table->length - QCOW2_FEATURE_ENTRY;
+       at += QCOW2_FEATURE_ENTRY)
     {
       const guint8 *entry = table->data + at;
       const char *name = (const char *)entry + 2;
       if (entry[0] == 0 && entry[1] == bit && name[0] != '\0')
-        return img_text_escape (name, (gssize)strnlen (name, FEATURE_NAME));
+        return img_text_escape (name, (gssize)strnlen (name, QCOW2_FEATURE_NAME));
     }
   return NULL;
 }
@@ -73,7 +62,7 @@ qcow2_features_check (const Qcow2 *q, guint64 unknown, const guint8 *area, gsize
   if (unknown == 0)
     return TRUE;
   for (gsize at = 0; next_extension (area, length, &at, &extension, &is_bad);)
-    if (extension.type == FEATURE_NAMES)
+    if (extension.type == QCOW2_EXTENSION_FEATURE_NAMES)
       table = extension;
   for (guint bit = 0; bit < 64; bit++)
     {
@@ -151,16 +140,16 @@ take (Qcow2 *q, ImgDisk *disk, const Extension *extension, GError **error)
 {
   switch (extension->type)
     {
-    case BACKING_FORMAT:
-      if (extension->length > MAX_BACKING_FORMAT)
+    case QCOW2_EXTENSION_BACKING_FORMAT:
+      if (extension->length > QCOW2_MAX_BACKING_FORMAT)
         return throw_bad (q, "format of the backing file", error);
       return take_text (q, extension, "format of the backing file", &disk->backing.format, error);
-    case DATA_FILE_NAME:
+    case QCOW2_EXTENSION_DATA_FILE_NAME:
       return (q->incompatible & QCOW2_DATA_FILE) == 0
              || take_text (q, extension, "name of the data file", &disk->data_file.name, error);
-    case BITMAPS:
+    case QCOW2_EXTENSION_BITMAPS:
       return take_bitmaps (q, extension, error);
-    case LUKS_HEADER:
+    case QCOW2_EXTENSION_LUKS_HEADER:
       return take_luks (q, extension, error);
     default:
       return TRUE;

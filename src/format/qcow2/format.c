@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/text.h"
 #include "format/qcow2/qcow2.h"
+#include "format/qcow2/write.h"
 
 /* What a disk may keep of its tables, and spend on decompressing, if nobody says less. */
 #define TABLES_BUDGET ((gsize)8 << 20)
@@ -75,5 +76,8 @@ const ImgFormat img_qcow2_format = {
   .describe = qcow2_describe,
   .read = qcow2_read,
   .map = map,
+  .create_rows = qcow2_create_rows,
+  .check_options = qcow2_check_options,
+  .create = qcow2_create,
   .close = close_state,
 };

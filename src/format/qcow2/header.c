@@ -5,13 +5,6 @@
 #include "base/text.h"
 #include "format/qcow2/qcow2.h"
 
-#define MAGIC 0x514649fbu
-#define V2_LENGTH 72
-#define V3_LENGTH 104
-
-/* The fields up to the compression type, and the padding behind it. */
-#define FIELDS_LENGTH 112
-
 guint64
 qcow2_l1_needed (const Qcow2 *q, guint64 size)
 {
@@ -68,7 +61,7 @@ take_common (Qcow2 *q, const guint8 *fields, GError **error)
 static gboolean
 take_version_3 (Qcow2 *q, const guint8 *fields, gsize length, GError **error)
 {
-  if (length < V3_LENGTH)
+  if (length < QCOW2_V3_LENGTH)
     return img_throw (error, IMG_ERROR_FAILED, "'%s': the file ends inside its header",
                       q->safe_path);
   q->incompatible = img_load_be64 (fields + 72);
@@ -76,7 +69,7 @@ take_version_3 (Qcow2 *q, const guint8 *fields, gsize length, GError **error)
   q->autoclear = img_load_be64 (fields + 88);
   q->refcount_order = img_load_be32 (fields + 96);
   q->header_length = img_load_be32 (fields + 100);
-  if (q->header_length < V3_LENGTH || q->header_length > q->cluster_size)
+  if (q->header_length < QCOW2_V3_LENGTH || q->header_length > q->cluster_size)
     return img_throw (error, IMG_ERROR_FAILED,
                       "'%s': a header of %u bytes is not possible (104 to the size of a cluster)",
                       q->safe_path, q->header_length);
@@ -91,7 +84,9 @@ take_version_3 (Qcow2 *q, const guint8 *fields, gsize length, GError **error)
 static gboolean
 take_compression (Qcow2 *q, const guint8 *fields, gsize length, GError **error)
 {
-  guint type = q->header_length > V3_LENGTH && length > V3_LENGTH ? fields[V3_LENGTH] : 0;
+  guint type = q->header_length > QCOW2_V3_LENGTH && length > QCOW2_V3_LENGTH
+                   ? fields[QCOW2_V3_LENGTH]
+                   : 0;
 
   if ((type != QCOW2_ZLIB) != ((q->incompatible & QCOW2_COMPRESSION) != 0))
     return img_throw (error, IMG_ERROR_FAILED,
@@ -158,7 +153,7 @@ take_rest (Qcow2 *q, ImgDisk *disk, const guint8 *fields, GError **error)
   guint64 backing_offset = img_load_be64 (fields + 8);
   guint64 unknown = q->incompatible & ~QCOW2_KNOWN_INCOMPATIBLE;
 
-  if (backing_offset > q->cluster_size || (backing_offset != 0 && backing_offset < V2_LENGTH))
+  if (backing_offset > q->cluster_size || (backing_offset != 0 && backing_offset < QCOW2_V2_LENGTH))
     return img_throw (error, IMG_ERROR_FAILED,
                       "'%s': the name of its backing file cannot be at offset %" G_GUINT64_FORMAT,
                       q->safe_path, backing_offset);
@@ -175,20 +170,20 @@ take_rest (Qcow2 *q, ImgDisk *disk, const guint8 *fields, GError **error)
 gboolean
 qcow2_header_read (Qcow2 *q, ImgDisk *disk, GError **error)
 {
-  guint8 fields[FIELDS_LENGTH] = { 0 };
+  guint8 fields[QCOW2_FIELDS_LENGTH] = { 0 };
   gsize length = (gsize)MIN (sizeof fields, img_file_size (q->file));
 
   if (!img_file_read (q->file, 0, fields, length, error))
     return FALSE;
-  if (length < V2_LENGTH || img_load_be32 (fields) != MAGIC)
+  if (length < QCOW2_V2_LENGTH || img_load_be32 (fields) != QCOW2_MAGIC)
     return img_throw (error, IMG_ERROR_FAILED, "'%s' is not a qcow2 image%s", q->safe_path,
-                      length < V2_LENGTH ? ": it is too short" : "");
+                      length < QCOW2_V2_LENGTH ? ": it is too short" : "");
   q->version = img_load_be32 (fields + 4);
   if (q->version != 2 && q->version != 3)
     return img_throw (error, IMG_ERROR_UNSUPPORTED,
                       "'%s' is a qcow2 image of version %u; 2 and 3 are known", q->safe_path,
                       q->version);
-  q->header_length = V2_LENGTH;
+  q->header_length = QCOW2_V2_LENGTH;
   q->refcount_order = 4;
   if (!take_common (q, fields, error)
       || (q->version >= 3 && !take_version_3 (q, fields, length, error)))

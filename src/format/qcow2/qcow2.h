@@ -11,6 +11,13 @@
 #include "format/qcow2/compress.h"
 #include "format/qcow2/table.h"
 
+#define QCOW2_MAGIC 0x514649fbu
+#define QCOW2_V2_LENGTH 72
+#define QCOW2_V3_LENGTH 104
+
+/* The header's fields up to the compression type, and the padding behind it. */
+#define QCOW2_FIELDS_LENGTH 112
+
 #define QCOW2_MIN_CLUSTER_BITS 9
 #define QCOW2_MAX_CLUSTER_BITS 21
 #define QCOW2_MAX_L1_BYTES (G_GUINT64_CONSTANT (32) << 20)

@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* From guest offsets to what the L1 and L2 tables say about them. */
 #include "base/bytes.h"
+#include "format/qcow2/entry.h"
 #include "format/qcow2/qcow2.h"
-
-#define OFFSET_MASK G_GUINT64_CONSTANT (0x00fffffffffffe00)
-#define COPIED (G_GUINT64_CONSTANT (1) << 63)
-#define COMPRESSED (G_GUINT64_CONSTANT (1) << 62)
-#define READS_AS_ZERO G_GUINT64_CONSTANT (1)
-#define SECTOR 512
-
-#define N_SUBCLUSTERS 32
 
 /* A table, as far as a page of it goes. */
 typedef struct
@@ -57,7 +50,7 @@ take_compressed (const ImgDisk *disk, guint64 guest_offset, guint64 entry, Qcow2
   unit->host_offset = entry & ((G_GUINT64_CONSTANT (1) << offset_bits) - 1);
   if (unit->host_offset >> 56 != 0)
     return throw_entry (disk, guest_offset, entry, "has bits that are reserved", error);
-  unit->compressed = (gsize)(sectors * SECTOR - unit->host_offset % SECTOR);
+  unit->compressed = (gsize)(sectors * QCOW2_SECTOR - unit->host_offset % QCOW2_SECTOR);
   unit->in_cluster = guest_offset & (q->cluster_size - 1);
   return TRUE;
 }
@@ -68,7 +61,7 @@ take_subcluster (const ImgDisk *disk, guint64 guest_offset, guint64 entry, guint
                  Qcow2Run *unit, GError **error)
 {
   const Qcow2 *q = disk->state;
-  guint n = (guint)(guest_offset >> (q->cluster_bits - 5)) % N_SUBCLUSTERS;
+  guint n = (guint)(guest_offset >> (q->cluster_bits - 5)) % QCOW2_SUBCLUSTERS;
   gboolean is_allocated = (bitmap >> n & 1) != 0, is_zero = (bitmap >> (n + 32) & 1) != 0;
 
   if ((is_allocated && is_zero) || (is_allocated && !unit->has_host))
@@ -84,14 +77,14 @@ take_entry (const ImgDisk *disk, guint64 guest_offset, guint64 entry, guint64 bi
             Qcow2Run *unit, GError **error)
 {
   const Qcow2 *q = disk->state;
-  guint64 in_cluster = guest_offset & (q->cluster_size - 1), offset = entry & OFFSET_MASK;
+  guint64 in_cluster = guest_offset & (q->cluster_size - 1), offset = entry & QCOW2_OFFSET_MASK;
   gboolean is_extended = (q->incompatible & QCOW2_EXTENDED_L2) != 0;
-  gboolean is_zero = !is_extended && (entry & READS_AS_ZERO) != 0;
+  gboolean is_zero = !is_extended && (entry & QCOW2_READS_AS_ZERO) != 0;
   gboolean has_data_file = (q->incompatible & QCOW2_DATA_FILE) != 0;
 
   unit->compressed = 0;
   unit->in_cluster = in_cluster;
-  if (entry & COMPRESSED)
+  if (entry & QCOW2_COMPRESSED)
     return take_compressed (disk, guest_offset, entry, unit, error);
   if (is_zero && q->version < 3)
     return throw_entry (disk, guest_offset, entry, "has a zero flag, which version 2 has not",
@@ -100,7 +93,7 @@ take_entry (const ImgDisk *disk, guint64 guest_offset, guint64 entry, guint64 bi
     return throw_entry (disk, guest_offset, entry, "does not point to the beginning of a cluster",
                         error);
   /* Only a data file has a cluster at 0. */
-  unit->has_host = offset != 0 || (has_data_file && (entry & COPIED) != 0);
+  unit->has_host = offset != 0 || (has_data_file && (entry & QCOW2_COPIED) != 0);
   unit->host_offset = unit->has_host ? offset + in_cluster : 0;
   if (has_data_file && unit->has_host && unit->host_offset != guest_offset)
     return throw_entry (disk, guest_offset, entry, "points to another place of the data file",
@@ -127,7 +120,7 @@ take_unit (const View *view, guint64 guest_offset, Qcow2Run *unit, GError **erro
     return FALSE;
   guint64 entry = img_load_be64 (view->page->bytes + at);
   guint64 bitmap = view->entry_bytes > 8 ? img_load_be64 (view->page->bytes + at + 8) : 0;
-  if (entry & COMPRESSED)
+  if (entry & QCOW2_COMPRESSED)
     unit_size = q->cluster_size;
   unit->length = unit_size - (guest_offset & (unit_size - 1));
   return take_entry (view->disk, guest_offset, entry, bitmap, unit, error);
@@ -170,10 +163,10 @@ find_l2 (const Qcow2 *q, guint64 index, guint64 *l2_offset, guint64 *n_empty, GE
 
   if (page == NULL)
     return FALSE;
-  *l2_offset = img_load_be64 (page->bytes + at) & OFFSET_MASK;
+  *l2_offset = img_load_be64 (page->bytes + at) & QCOW2_OFFSET_MASK;
   *n_empty = 0;
   for (; *l2_offset == 0 && at < MIN (QCOW2_PAGE_BYTES, bytes - begin)
-         && (img_load_be64 (page->bytes + at) & OFFSET_MASK) == 0;
+         && (img_load_be64 (page->bytes + at) & QCOW2_OFFSET_MASK) == 0;
        at += 8)
     ++*n_empty;
   if ((*l2_offset & (q->cluster_size - 1)) == 0)
@@ -246,7 +239,7 @@ qcow2_find_needed (const Qcow2 *q, guint64 *bytes, GError **error)
         return FALSE;
       for (gsize i = 0; i < length; i += 8)
         {
-          guint64 offset = img_load_be64 (part + i) & OFFSET_MASK;
+          guint64 offset = img_load_be64 (part + i) & QCOW2_OFFSET_MASK;
           if (offset != 0)
             reach (bytes, offset, q->cluster_size);
         }
