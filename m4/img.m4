@@ -70,7 +70,7 @@ AC_DEFUN([IMG_SANITIZERS], [
   AS_VAR_IF([enable_fuzzing], [yes],
     [AS_VAR_APPEND([IMG_SANITIZER_FLAGS], [" -fsanitize-coverage=inline-8bit-counters,pc-table"])])
   AC_SUBST([IMG_SANITIZER_FLAGS])
-  AM_CONDITIONAL([SANITIZERS], [test "$enable_sanitizers" = yes])
+  AM_CONDITIONAL([THREAD_SANITIZER], [test "$enable_thread_sanitizer" = yes])
 ])
 
 # IMG_OPTIONAL(NAME, VARIABLE, MODULES, PURPOSE): an optional library. Default: use it if it is
