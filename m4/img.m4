@@ -45,16 +45,32 @@ AC_DEFUN([IMG_HARDENING], [
   AC_SUBST([IMG_HARDENING_LDFLAGS])
 ])
 
-# IMG_SANITIZERS: --enable-sanitizers builds everything with ASan and UBSan.
+# IMG_SANITIZERS: --enable-sanitizers builds everything with ASan and UBSan, --enable-thread-sanitizer
+# with TSan, and --enable-fuzzing (clang only) with the former two and what libFuzzer needs to see
+# where a run went.
 AC_DEFUN([IMG_SANITIZERS], [
   AC_ARG_ENABLE([sanitizers],
     [AS_HELP_STRING([--enable-sanitizers], [build with the address and undefined-behaviour sanitizers])],
     [], [enable_sanitizers=no])
+  AC_ARG_ENABLE([thread-sanitizer],
+    [AS_HELP_STRING([--enable-thread-sanitizer], [build with the thread sanitizer, against data races])],
+    [], [enable_thread_sanitizer=no])
+  AC_ARG_ENABLE([fuzzing],
+    [AS_HELP_STRING([--enable-fuzzing], [build for "make fuzz", which does this by itself; needs clang])],
+    [], [enable_fuzzing=no])
   IMG_SANITIZER_FLAGS=
-  AS_VAR_IF([enable_sanitizers], [yes],
-    [IMG_SANITIZER_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"])
+  img_sanitizers=
+  AS_VAR_IF([enable_sanitizers], [yes], [img_sanitizers=address,undefined])
+  AS_VAR_IF([enable_thread_sanitizer], [yes], [img_sanitizers=thread])
+  AS_VAR_IF([enable_fuzzing], [yes], [img_sanitizers=address,undefined])
+  AS_VAR_IF([img_sanitizers], [], [],
+    [IMG_SANITIZER_FLAGS="-fsanitize=$img_sanitizers -fno-sanitize-recover=all -fno-omit-frame-pointer"])
+  # -fsanitize=fuzzer-no-link without the watch on comparisons, which costs half the speed and finds
+  # less than mutators and dictionaries that know the format.
+  AS_VAR_IF([enable_fuzzing], [yes],
+    [AS_VAR_APPEND([IMG_SANITIZER_FLAGS], [" -fsanitize-coverage=inline-8bit-counters,pc-table"])])
   AC_SUBST([IMG_SANITIZER_FLAGS])
-  AM_CONDITIONAL([SANITIZERS], [test "$enable_sanitizers" = yes])
+  AM_CONDITIONAL([THREAD_SANITIZER], [test "$enable_thread_sanitizer" = yes])
 ])
 
 # IMG_OPTIONAL(NAME, VARIABLE, MODULES, PURPOSE): an optional library. Default: use it if it is

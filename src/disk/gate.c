@@ -144,13 +144,17 @@ has_control (const char *name)
 static gboolean
 is_of_process (const char *path)
 {
-  static const char *const prefixes[]
-      = { "/proc/", "/dev/fd/", "/dev/fdset/", "/dev/stdin", "/dev/stdout", "/dev/stderr" };
+  static const char *const places[]
+      = { "/proc", "/dev/fd", "/dev/fdset", "/dev/stdin", "/dev/stdout", "/dev/stderr" };
   g_autofree char *canonical = g_canonicalize_filename (path, NULL);
   const char *absolute = canonical + strspn (canonical, "/") - 1; /* it keeps two of them */
-  for (guint i = 0; i < G_N_ELEMENTS (prefixes); i++)
-    if (g_str_has_prefix (absolute, prefixes[i]))
-      return TRUE;
+  for (guint i = 0; i < G_N_ELEMENTS (places); i++)
+    {
+      gsize length = strlen (places[i]);
+      if (strncmp (absolute, places[i], length) == 0
+          && (absolute[length] == '/' || absolute[length] == '\0'))
+        return TRUE;
+    }
   return FALSE;
 }
 

@@ -133,7 +133,7 @@ refused() {
     refused top.qcow2 "'top.qcow2' names '" "' as its backing file, which is not followed: "
     rm top.qcow2
   done
-  for name in /proc/self/fd/0 /dev/fd/0 /dev/stdin /dev/fdset/1 ./../../../../../proc/self/environ; do
+  for name in /proc/self/fd/0 /proc/ /dev/fd /dev/fd/0 /dev/stdin /dev/fdset/1 ./../../../../../proc/self/environ; do
     overlay top.qcow2 "$name" raw 1M
     refused top.qcow2 "which is not followed: that is no file, but something of this process" --  <secret.raw
     rm top.qcow2

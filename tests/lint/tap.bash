@@ -56,7 +56,8 @@ c_files() {
   find "${folders[@]}" -name '*.[ch]' -type f -print0 | sort -z
 }
 
-# Our own text files, NUL-terminated: what is written by hand, not what autoreconf or make add.
+# Our own text files, NUL-terminated: what is written by hand, not what autoreconf or make add, nor
+# inputs of fuzz targets.
 text_files() {
   local -a roots=()
   local root
@@ -67,6 +68,7 @@ text_files() {
   find "${roots[@]}" \( -name .deps -o -name .libs -o -name __pycache__ \) -prune -o -type f \
     ! -name '*.[oa]' ! -name '*.l[oa]' ! -name '*.log' ! -name '*.trs' ! -name .dirstamp \
     ! -name 'libtool.m4' ! -name 'lt*.m4' ! -name '*~' ! -name '*.orig' ! -name '*.rej' \
+    ! -path 'tests/fuzz/regressions/*' \
     -print0 | sort -z | xargs -0 -r grep -lIZ ''
 }
 
