@@ -25,9 +25,10 @@ typedef struct
 } Tally;
 
 static void
-account (ImgCopyJob *job, const Tally *tally)
+account (ImgCopyJob *job, const ImgPiece *piece, const Tally *tally)
 {
   g_mutex_lock (&job->mutex);
+  job->state.has_data |= !piece->is_zero;
   job->state.copied += tally->copied;
   job->state.zero += tally->zero;
   job->state.cloned += tally->cloned;
@@ -339,6 +340,6 @@ img_piece_copy (ImgCopyJob *job, const ImgPiece *piece, guint8 *buffer, GError *
     }
   else if (!copy_data (job, piece, buffer, &tally, error))
     return FALSE;
-  account (job, &tally);
+  account (job, piece, &tally);
   return TRUE;
 }

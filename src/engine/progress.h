@@ -18,6 +18,7 @@ typedef struct
   ImgPhase phase;
   guint64 done, total;          /* guest bytes of this phase; total G_MAXUINT64: not known */
   guint64 copied, zero, cloned; /* guest bytes so far, by what became of them */
+  gboolean has_data;            /* of what was done the source called some data, be it zeros */
 } ImgProgressState;
 
 typedef struct
