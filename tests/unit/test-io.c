@@ -12,6 +12,7 @@
 #include "base/fd.h"
 
 #define MIB ((guint64)1 << 20)
+#define A_FEW_PAGES ((guint64)64 << 10)
 
 static char *path;
 static char *ext4, *btrfs, *tmpfs, *sectors_512, *sectors_4096, *small, *failing;
@@ -245,7 +246,10 @@ START_TEST (what_others_read_later_stays)
       if (i == 1)
         other->pages.windows[0]->looked -= G_TIME_SPAN_MINUTE;
       img_file_close (other);
-      ck_assert_uint_eq (cached (mine, 0, 0, NULL), i == 0 ? 0 : 8 * MIB);
+      /* A page that the kernel has in its hands at that moment stays, or goes. */
+      guint64 left = cached (mine, 0, 0, NULL);
+      ck_assert_uint_le (left, i == 0 ? A_FEW_PAGES : 8 * MIB);
+      ck_assert_uint_ge (left, i == 0 ? 0 : 8 * MIB - A_FEW_PAGES);
       img_buffer_free (buffer, MIB);
     }
 }
@@ -310,8 +314,8 @@ START_TEST (writing_into_a_file_keeps_what_was_cached)
       ck_assert_uint_eq (cached (file, 0, 0, NULL), MIB);
       make_content (file, 40 * MIB);
       assert_ok (img_file_flush (file, &error));
-      ck_assert_uint_eq (cached (file, 9 * MIB, MIB, NULL), MIB);
-      ck_assert_uint_eq (cached (file, 0, 0, NULL), MIB);
+      ck_assert_uint_ge (cached (file, 9 * MIB, MIB, NULL), MIB - A_FEW_PAGES);
+      ck_assert_uint_le (cached (file, 0, 0, NULL), MIB + A_FEW_PAGES);
     }
   img_buffer_free (buffer, MIB);
 }
