@@ -68,7 +68,8 @@ print_percent (CliProgress *progress, const char *more)
     progress->write_errno = errno;
 }
 
-/* As qemu-img: a step of at least a percent, and the end. */
+/* As qemu-img: a step of at least a percent, and the end, which is said once more when all is done;
+ * where there were no data it is said only then. */
 static void
 show_percent (CliProgress *progress, const ImgProgressState *state)
 {
@@ -76,7 +77,7 @@ show_percent (CliProgress *progress, const ImgProgressState *state)
   gboolean is_end = percent >= 100 && progress->percent < 100;
   if (state->phase > IMG_PHASE_COPY)
     return;
-  if (!is_end && percent <= progress->percent + 1)
+  if (!state->has_data || (!is_end && percent <= progress->percent + 1))
     return;
   progress->percent = percent;
   print_percent (progress, "");

@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "disk/disk.h"
 #include "engine/target.h"
+#include "engine/workers.h"
 
 void
 img_convert_result_clear (ImgConvertResult *result)
@@ -168,6 +169,46 @@ show_phase (const ImgConvertParams *params, const ImgConvertResult *result, ImgP
     progress->show (&state, progress->closure);
 }
 
+/* The kernel may take long over a flush, and gives no answer meanwhile: with so much data another
+ * thread waits for it. */
+#define LONG_FLUSH (G_GUINT64_CONSTANT (16) << 20)
+
+typedef struct
+{
+  const ImgConvertParams *params; /* borrowed */
+  const ImgConvertResult *result; /* borrowed */
+  ImgFile *file;                  /* borrowed */
+} Flush;
+
+static void
+flush (gpointer data, G_GNUC_UNUSED void *buffer)
+{
+  g_autoptr (GError) failure = NULL;
+  /* A failure is final, and img_target_finish() comes upon it again. */
+  (void)!img_file_flush (((Flush *)data)->file, &failure);
+}
+
+static void
+show_flush (gpointer data)
+{
+  const Flush *work = data;
+  show_phase (work->params, work->result, IMG_PHASE_FLUSH);
+}
+
+/* Bring to the disk what img_target_finish() would, while the progress goes on being shown. */
+static gboolean
+flush_much (const ImgConvertParams *params, ImgTarget *target, const ImgConvertResult *result,
+            GError **error)
+{
+  Flush work = { .params = params, .result = result, .file = img_target_disk (target)->file };
+  ImgWorkers workers = {
+    .n_wanted = 1, .keeps_main_free = TRUE, .buffer_size = 1, .work = flush, .tick = show_flush
+  };
+  if (!params->is_durable || work.file == NULL || result->copy.copied < LONG_FLUSH)
+    return TRUE;
+  return img_workers_run (&workers, &work, error);
+}
+
 static gboolean
 copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GPtrArray *disks,
                  GPtrArray *files, ImgTarget *target, ImgConvertResult *result, GError **error)
@@ -177,7 +218,7 @@ copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GPtr
       || !check_sources (files, params, result, error))
     return FALSE;
   show_phase (params, result, IMG_PHASE_FLUSH);
-  return img_target_finish (target, error);
+  return flush_much (params, target, result, error) && img_target_finish (target, error);
 }
 
 /* From @disks, whose bytes are those of @files, to the target; @backing (taken over) is behind it.

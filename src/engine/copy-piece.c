@@ -19,9 +19,10 @@
 #define SECTOR 512
 
 static void
-account (ImgCopyJob *job, const ImgTally *tally)
+account (ImgCopyJob *job, const ImgPiece *piece, const ImgTally *tally)
 {
   g_mutex_lock (&job->mutex);
+  job->state.has_data |= !piece->is_zero;
   job->state.copied += tally->copied;
   job->state.zero += tally->zero;
   job->state.cloned += tally->cloned;
@@ -343,6 +344,6 @@ img_piece_copy (ImgCopyHand *hand, const ImgPiece *piece, GError **error)
     }
   else if (!copy_data (job, piece, hand->buffer, &tally, error))
     return FALSE;
-  account (job, &tally);
+  account (job, piece, &tally);
   return TRUE;
 }

@@ -273,6 +273,7 @@ clone_whole (ImgCopyJob *job, gboolean *is_done, GError **error)
   if (img_file_clone (source_file, 0, target_file, 0, length, &failure))
     {
       job->state.cloned = job->state.done = job->offset = length;
+      job->state.has_data = TRUE; /* nobody has looked */
       *is_done = TRUE;
       return TRUE;
     }

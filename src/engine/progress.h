@@ -19,6 +19,7 @@ typedef struct
   guint64 done, total; /* guest bytes of this phase; total G_MAXUINT64: not known */
   /* Guest bytes so far, by what became of them; same: they are in the backing file already. */
   guint64 copied, zero, cloned, same;
+  gboolean has_data; /* of what was done the source called some data, be it zeros */
 } ImgProgressState;
 
 typedef struct

@@ -106,7 +106,7 @@ img_workers_run (const ImgWorkers *workers, gpointer job, GError **error)
   g_autofree Worker *all = g_new0 (Worker, workers->n_wanted);
   guint n = 0;
 
-  if (workers->n_wanted <= 1)
+  if (workers->n_wanted <= 1 && !workers->keeps_main_free)
     return work_alone (workers, job, error);
 #ifdef M_ARENA_MAX
   /* Each arena would reserve 64 MiB of address space. */

@@ -9,7 +9,8 @@
 
 typedef struct
 {
-  guint n_wanted;    /* 1: the main thread does it, no other is started */
+  guint n_wanted; /* 1: the main thread does it, no other is started; unless */
+  gboolean keeps_main_free;
   gsize buffer_size; /* bytes */
   /* Does the job, or a part of it, until there is nothing left to do; any thread. */
   void (*work) (gpointer job, void *buffer);

@@ -27,12 +27,13 @@ typedef struct
 } ImgSpan;
 
 /* Part of the file that is read and then given up as a whole. Large pages of the kernel (up to
- * 2 MiB, aligned to their size) do not cross its ends. The kernel reads ahead twice the device's
- * read_ahead_kb, which distributions set to up to 16 MiB: so far has to be looked. */
+ * 2 MiB, aligned to their size) do not cross its ends. The kernel reads ahead of a sequential
+ * reader up to four times the device's read_ahead_kb, which distributions set to up to 16 MiB: so
+ * far has to be looked. */
 #define IMG_READ_WINDOW (G_GUINT64_CONSTANT (8) << 20)
-#define IMG_LOOK_AHEAD (G_GUINT64_CONSTANT (32) << 20)
+#define IMG_LOOK_AHEAD (G_GUINT64_CONSTANT (64) << 20)
 #define IMG_ISOLATED_READ (512u << 10) /* less than this may stand by itself */
-#define IMG_READ_WINDOWS 160           /* readers (32) with all that lies ahead of each */
+#define IMG_READ_WINDOWS 288           /* readers (32) with all that lies ahead of each */
 
 typedef struct
 {

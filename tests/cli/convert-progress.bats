@@ -48,6 +48,17 @@ percents() {
   cmp theirs ours
 }
 
+@test "-p of a source without any data: 100 percent once, of written zeros twice" {
+  truncate -s 3G disk.raw
+  qemu-img convert -p -f raw disk.raw copy.raw >theirs
+  imgtool convert -p -f raw disk.raw copy.raw >ours
+  cmp theirs ours
+  head -c 1M /dev/zero >disk.raw
+  qemu-img convert -p -f raw disk.raw copy.raw >theirs
+  imgtool convert -p -f raw disk.raw copy.raw >ours
+  cmp theirs ours
+}
+
 @test "-p goes up step by step while it works" {
   make_data disk.raw
   slowly 2 -p disk.raw copy.raw >ours

@@ -19,9 +19,11 @@ limited() {
 
 # fresh: disk.qcow2 with 4 MiB, the first of them data
 fresh() {
-  rm -f disk.qcow2
-  qemu-img create -q -f qcow2 disk.qcow2 4M
-  qemu-io -f qcow2 -c "write -P 1 0 1M" disk.qcow2 >/dev/null
+  if [[ ! -e .fresh ]]; then
+    qemu-img create -q -f qcow2 .fresh 4M
+    qemu-io -f qcow2 -c "write -P 1 0 1M" .fresh >/dev/null
+  fi
+  cp .fresh disk.qcow2
 }
 
 # no_convert TEXT...: it fails with this message, and leaves nothing

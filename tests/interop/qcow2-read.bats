@@ -19,8 +19,10 @@ scribble() {
 # same_extents FILE: the library knows of each byte what qemu-img map knows. Where tables were made
 # in advance, qemu-img looks for holes in the file as well; that is another question here.
 same_extents() {
-  [[ $(qemu-img map --output=json "$1") != *'"zero": true, "data": true'* ]] || return 0
-  diff <(qemu-img map -f qcow2 --output=json "$1" | jq -c '.[] | select (.length > 0)') \
+  local theirs
+  theirs=$(qemu-img map -f qcow2 --output=json "$1")
+  [[ $theirs != *'"zero": true, "data": true'* ]] || return 0
+  diff <(jq -c '.[] | select (.length > 0)' <<<"$theirs") \
     <("$TOOLS/extents" -f qcow2 "$1" | jq -c '.[]')
 }
 

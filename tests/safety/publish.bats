@@ -52,6 +52,39 @@ appears_in() {
   appears_in here
 }
 
+# answered: somebody who asked with SIGUSR1 was told
+answered() {
+  grep -qx '    (100.00/100%)' first.err
+}
+
+@test "publish: SIGUSR1 is answered while the data go to the disk" {
+  numbered src.raw 20 1
+  shim
+  TOOL=$IMGTOOL
+  start_faulty sync:slow:1:.t.raw.imgtool-part convert --reflink=never -f raw -O raw src.raw t.raw
+  wait_for 20 fault_fired
+  kill -USR1 "$tool_pid"
+  wait_for 10 answered
+  [[ ! -e t.raw ]] # they are still on their way
+  go_on
+  [[ $first == 0 ]]
+  same t.raw src.raw
+}
+
+@test "publish: a flush of much data that fails fails the copy" {
+  numbered src.raw 20 1
+  numbered t.raw 1 7
+  cp t.raw old.raw
+  shim
+  TOOL=$IMGTOOL
+  faulty sync:EIO:1:.t.raw.imgtool-part convert --reflink=never -f raw -O raw src.raw t.raw
+  fault_fired
+  [[ $code == 1 ]]
+  grep -q "cannot bring what was written to .* to the disk: Input/output error" tool.err
+  same t.raw old.raw
+  no_part_file
+}
+
 @test "publish: by a user without privileges, in a folder of his own" {
   require root
   publish_sources

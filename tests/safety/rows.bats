@@ -133,6 +133,23 @@ convert() {
   grep -qi 'no space' tool.err
 }
 
+@test "S1: so is a full quota, whenever the file system says so" {
+  local fault
+  make_sources
+  shim
+  TOOL=$IMGTOOL
+  cp old.raw t.raw
+  for fault in resize:EDQUOT:1 write:EDQUOT:1 write:EDQUOT:2 write:EDQUOT:1+ sync:EDQUOT:1; do
+    faulty $fault:.t.raw.imgtool-part convert --reflink=never -f raw -O raw src.raw t.raw
+    fault_fired
+    [[ $code == 1 ]]
+    grep -q 'Disk quota exceeded' tool.err
+    grep -q "The old 't.raw' is untouched, and keeps its space.*--in-place" tool.err
+    same t.raw old.raw
+    no_part_file
+  done
+}
+
 @test "S3: each fsync that fails fails the copy" {
   local i
   make_sources

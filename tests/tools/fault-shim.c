@@ -6,7 +6,8 @@
  * CALL is a function of libc (pwritev2) or a group (write); all threads count together. Only calls
  * are counted whose file's path contains PATH. The NTH of them, with "NTH+" also all later ones,
  * meets WHAT: a name or number of errno; short (half of what was asked is done); kill (SIGKILL
- * before the call); stop (SIGSTOP before the call, so that a test can do something just then).
+ * before the call); stop (SIGSTOP before the call, so that a test can do something just then); slow
+ * (the call begins two seconds later).
  * FAULT_LOG gets a line "GROUP CALL PATH OFFSET LENGTH" for each call that is watched and whose
  * path contains PATH, with " FAULT" behind the one that went wrong.
  *
@@ -30,6 +31,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef enum
@@ -41,7 +43,7 @@ typedef enum
 
 static struct
 {
-  bool is_on, and_later, is_short;
+  bool is_on, and_later, is_short, is_slow;
   char call[32], path[256];
   int error, signal;
   unsigned long nth;
@@ -72,12 +74,13 @@ static void
 parse_what (const char *what)
 {
   rule.is_short = strcmp (what, "short") == 0;
+  rule.is_slow = strcmp (what, "slow") == 0;
   rule.signal = strcmp (what, "kill") == 0 ? SIGKILL : strcmp (what, "stop") == 0 ? SIGSTOP : 0;
   rule.error = atoi (what);
   for (size_t i = 0; i < sizeof error_names / sizeof error_names[0]; i++)
     if (strcmp (what, error_names[i].name) == 0)
       rule.error = error_names[i].error;
-  if (!rule.is_short && rule.signal == 0 && rule.error == 0)
+  if (!rule.is_short && !rule.is_slow && rule.signal == 0 && rule.error == 0)
     die ("FAULT: it is not known what should happen");
 }
 
@@ -147,6 +150,13 @@ watch_path (const char *group, const char *call, const char *path, long long off
   if (rule.signal != 0)
     {
       (void)syscall (SYS_kill, getpid (), rule.signal);
+      return FAULT_NONE;
+    }
+  if (rule.is_slow)
+    {
+      struct timespec left = { 2, 0 };
+      while (nanosleep (&left, &left) < 0)
+        ;
       return FAULT_NONE;
     }
   errno = rule.error;

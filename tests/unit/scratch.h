@@ -84,6 +84,34 @@ scratch_drop_folder (char *folder)
   g_free (folder);
 }
 
+/* The places that most suites want; NULL where there can be none. */
+static struct
+{
+  char *ext4, *btrfs, *tmpfs;
+  char *sectors_512, *sectors_4096; /* devices of 8 MiB */
+} places;
+
+static inline void
+scratch_make_places (void)
+{
+  const guint64 mib = (guint64)1 << 20;
+  places.ext4 = scratch_new_folder ("ext4", 64 * mib);
+  places.btrfs = scratch_new_folder ("btrfs", 256 * mib);
+  places.tmpfs = scratch_new_folder ("tmpfs", 64 * mib);
+  places.sectors_512 = scratch_new_device ("/var/tmp", 8 * mib, 512);
+  places.sectors_4096 = scratch_new_device ("/var/tmp", 8 * mib, 4096);
+}
+
+static inline void
+scratch_drop_places (void)
+{
+  scratch_drop_folder (places.ext4);
+  scratch_drop_folder (places.btrfs);
+  scratch_drop_folder (places.tmpfs);
+  scratch_drop_device (places.sectors_512);
+  scratch_drop_device (places.sectors_4096);
+}
+
 /* A new file of @size bytes below @folder; the caller frees the path. */
 static inline char *
 scratch_new_file (const char *folder, off_t size)

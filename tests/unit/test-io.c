@@ -12,9 +12,10 @@
 #include "base/fd.h"
 
 #define MIB ((guint64)1 << 20)
+#define A_FEW_PAGES ((guint64)64 << 10)
 
 static char *path;
-static char *ext4, *btrfs, *tmpfs, *sectors_512, *sectors_4096, *small, *failing;
+static char *small, *failing; /* a file system without room, and a device on it */
 
 static void
 make_file (void)
@@ -31,11 +32,7 @@ drop_file (void)
 static void
 make_places (void)
 {
-  ext4 = scratch_new_folder ("ext4", 64 * MIB);
-  btrfs = scratch_new_folder ("btrfs", 256 * MIB);
-  tmpfs = scratch_new_folder ("tmpfs", 64 * MIB);
-  sectors_512 = scratch_new_device ("/var/tmp", 8 * MIB, 512);
-  sectors_4096 = scratch_new_device ("/var/tmp", 8 * MIB, 4096);
+  scratch_make_places ();
   small = scratch_new_folder ("tmpfs", 8 * MIB);
   failing = scratch_new_device (small, 128 * MIB, 512);
 }
@@ -43,11 +40,7 @@ make_places (void)
 static void
 drop_places (void)
 {
-  scratch_drop_folder (ext4);
-  scratch_drop_folder (btrfs);
-  scratch_drop_folder (tmpfs);
-  scratch_drop_device (sectors_512);
-  scratch_drop_device (sectors_4096);
+  scratch_drop_places ();
   scratch_drop_device (failing);
   scratch_drop_folder (small);
 }
@@ -245,7 +238,10 @@ START_TEST (what_others_read_later_stays)
       if (i == 1)
         other->pages.windows[0]->looked -= G_TIME_SPAN_MINUTE;
       img_file_close (other);
-      ck_assert_uint_eq (cached (mine, 0, 0, NULL), i == 0 ? 0 : 8 * MIB);
+      /* A page that the kernel has in its hands at that moment stays, or goes. */
+      guint64 left = cached (mine, 0, 0, NULL);
+      ck_assert_uint_le (left, i == 0 ? A_FEW_PAGES : 8 * MIB);
+      ck_assert_uint_ge (left, i == 0 ? 0 : 8 * MIB - A_FEW_PAGES);
       img_buffer_free (buffer, MIB);
     }
 }
@@ -310,8 +306,8 @@ START_TEST (writing_into_a_file_keeps_what_was_cached)
       ck_assert_uint_eq (cached (file, 0, 0, NULL), MIB);
       make_content (file, 40 * MIB);
       assert_ok (img_file_flush (file, &error));
-      ck_assert_uint_eq (cached (file, 9 * MIB, MIB, NULL), MIB);
-      ck_assert_uint_eq (cached (file, 0, 0, NULL), MIB);
+      ck_assert_uint_ge (cached (file, 9 * MIB, MIB, NULL), MIB - A_FEW_PAGES);
+      ck_assert_uint_le (cached (file, 0, 0, NULL), MIB + A_FEW_PAGES);
     }
   img_buffer_free (buffer, MIB);
 }
@@ -368,8 +364,9 @@ END_TEST
 
 START_TEST (any_alignment_is_right_elsewhere)
 {
-  const char *const folders[] = { ext4, btrfs, tmpfs }, *const devices[]
-                                                        = { sectors_512, sectors_4096 };
+  const char *const folders[] = { places.ext4, places.btrfs, places.tmpfs }, *const devices[] = {
+    places.sectors_512, places.sectors_4096
+  };
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
     for (guint j = 0; j < 2; j++)
       {
@@ -450,7 +447,7 @@ START_TEST (a_full_file_system_is_an_error)
   scratch_fill (buffer, MIB, 1);
   for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
     {
-      g_autofree char *name = scratch_new_file (ext4, 0);
+      g_autofree char *name = scratch_new_file (places.ext4, 0);
       g_autoptr (ImgFile) file = scratch_open (name, TRUE);
       g_autoptr (GError) problem = NULL;
       guint64 at = 0;
@@ -544,12 +541,12 @@ main (void)
     }
   if (scratch_is_possible ())
     {
-      TCase *places = new_case (suite, "places");
-      tcase_add_unchecked_fixture (places, make_places, drop_places);
-      tcase_add_test (places, any_alignment_is_right_elsewhere);
-      tcase_add_test (places, a_full_file_system_is_an_error);
-      tcase_add_test (places, a_device_that_fails_later_is_an_error);
-      tcase_add_test (places, what_has_no_direct_io_says_so);
+      TCase *elsewhere = new_case (suite, "places");
+      tcase_add_unchecked_fixture (elsewhere, make_places, drop_places);
+      tcase_add_test (elsewhere, any_alignment_is_right_elsewhere);
+      tcase_add_test (elsewhere, a_full_file_system_is_an_error);
+      tcase_add_test (elsewhere, a_device_that_fails_later_is_an_error);
+      tcase_add_test (elsewhere, what_has_no_direct_io_says_so);
     }
   return unit_run (suite);
 }

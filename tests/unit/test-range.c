@@ -15,18 +15,13 @@
 #define MIB ((guint64)1 << 20)
 #define GIB ((guint64)1 << 30)
 
-static char *ext4, *xfs, *btrfs, *tmpfs, *sectors_512, *sectors_4096;
-static char *ramfs, *unable; /* a device that cannot zero, for its file cannot */
+static char *xfs, *ramfs, *unable; /* a device that cannot zero, for its file cannot */
 
 static void
 make_places (void)
 {
-  ext4 = scratch_new_folder ("ext4", 64 * MIB);
+  scratch_make_places ();
   xfs = scratch_new_folder ("xfs", 320 * MIB);
-  btrfs = scratch_new_folder ("btrfs", 256 * MIB);
-  tmpfs = scratch_new_folder ("tmpfs", 64 * MIB);
-  sectors_512 = scratch_new_device ("/var/tmp", 8 * MIB, 512);
-  sectors_4096 = scratch_new_device ("/var/tmp", 8 * MIB, 4096);
   ramfs = scratch_new_folder ("ramfs", 8 * MIB);
   unable = scratch_new_device (ramfs, 8 * MIB, 512);
 }
@@ -34,12 +29,8 @@ make_places (void)
 static void
 drop_places (void)
 {
-  scratch_drop_folder (ext4);
+  scratch_drop_places ();
   scratch_drop_folder (xfs);
-  scratch_drop_folder (btrfs);
-  scratch_drop_folder (tmpfs);
-  scratch_drop_device (sectors_512);
-  scratch_drop_device (sectors_4096);
   scratch_drop_device (unable);
   scratch_drop_folder (ramfs);
 }
@@ -132,7 +123,7 @@ write_text (const char *path, guint64 offset, guint64 length)
 
 START_TEST (holes_are_found)
 {
-  const char *const folders[] = { "/var/tmp", ext4, xfs, btrfs, tmpfs };
+  const char *const folders[] = { "/var/tmp", places.ext4, xfs, places.btrfs, places.tmpfs };
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
     {
       g_autofree char *path = scratch_new_file (folders[i], 1024 * MIB + 100);
@@ -154,7 +145,7 @@ START_TEST (without_answers_all_is_data)
 {
   g_autofree char *path = unit_new_file (1000);
   g_autoptr (ImgFile) file = scratch_open (path, FALSE);
-  g_autoptr (ImgFile) device = scratch_open (sectors_4096, FALSE);
+  g_autoptr (ImgFile) device = scratch_open (places.sectors_4096, FALSE);
   g_autofree char *hole = layout (file, 300);
   ck_assert_str_eq (hole, "hole 1000");
   file->lacks_seek = 1;
@@ -226,8 +217,8 @@ zero_like_memory (const char *name, guint flags)
 
 START_TEST (zeroing_zeroes_what_it_should)
 {
-  const char *const folders[] = { "/var/tmp", ext4, xfs, btrfs, tmpfs };
-  const char *const devices[] = { sectors_512, sectors_4096 };
+  const char *const folders[] = { "/var/tmp", places.ext4, xfs, places.btrfs, places.tmpfs };
+  const char *const devices[] = { places.sectors_512, places.sectors_4096 };
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
     for (guint flags = 0; flags <= IMG_ZERO_MAY_UNMAP; flags++)
       {
@@ -266,7 +257,8 @@ END_TEST
 
 START_TEST (zeroing_without_help_is_refused_or_written)
 {
-  g_autofree char *path = scratch_new_file (tmpfs, MIB), *other = scratch_new_file (tmpfs, MIB);
+  g_autofree char *path = scratch_new_file (places.tmpfs, MIB),
+                  *other = scratch_new_file (places.tmpfs, MIB);
   g_autoptr (ImgFile) file = scratch_open (path, TRUE);
   g_autoptr (GError) problem = NULL;
   ck_assert (!img_file_zero (file, 0, MIB, IMG_ZERO_NO_FALLBACK, &problem));
@@ -284,7 +276,7 @@ END_TEST
 
 START_TEST (devices_zero_by_themselves_or_say_that_they_cannot)
 {
-  const char *const devices[] = { sectors_512, unable };
+  const char *const devices[] = { places.sectors_512, unable };
   for (guint i = 0; i < 4; i++)
     {
       guint flags = IMG_ZERO_NO_FALLBACK | (i % 2 == 0 ? 0 : IMG_ZERO_MAY_UNMAP);
@@ -300,9 +292,9 @@ END_TEST
 
 START_TEST (allocating_says_what_is_wrong)
 {
-  g_autofree char *path = scratch_new_file (ext4, 0);
+  g_autofree char *path = scratch_new_file (places.ext4, 0);
   g_autoptr (ImgFile) file = scratch_open (path, TRUE);
-  g_autoptr (ImgFile) device = scratch_open (sectors_512, TRUE);
+  g_autoptr (ImgFile) device = scratch_open (places.sectors_512, TRUE);
   g_autoptr (GError) problem = NULL;
   assert_fails (img_file_allocate (file, GIB, &error),
                 "cannot allocate 1073741824 bytes for '/var/tmp/");
@@ -361,7 +353,7 @@ assert_same (ImgFile *one, guint64 a, ImgFile *other, guint64 b, gsize length)
 
 START_TEST (cloning_shares_blocks)
 {
-  const char *const folders[] = { xfs, btrfs };
+  const char *const folders[] = { xfs, places.btrfs };
   const guint64 size = 4 * MIB + 1000;
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
     {
@@ -392,8 +384,10 @@ END_TEST
 
 START_TEST (cloning_elsewhere_is_unsupported)
 {
-  const char *const pairs[][2]
-      = { { ext4, ext4 }, { xfs, btrfs }, { ext4, xfs }, { tmpfs, tmpfs } };
+  const char *const pairs[][2] = { { places.ext4, places.ext4 },
+                                   { xfs, places.btrfs },
+                                   { places.ext4, xfs },
+                                   { places.tmpfs, places.tmpfs } };
   for (guint i = 0; i < G_N_ELEMENTS (pairs); i++)
     {
       g_autofree char *from = scratch_new_file (pairs[i][0], MIB);
@@ -410,7 +404,7 @@ END_TEST
 
 START_TEST (the_kernel_copies_ranges)
 {
-  const char *const folders[] = { "/var/tmp", ext4, xfs, btrfs, tmpfs };
+  const char *const folders[] = { "/var/tmp", places.ext4, xfs, places.btrfs, places.tmpfs };
   const guint64 size = 2 * MIB + 1001;
   for (guint i = 0; i < G_N_ELEMENTS (folders); i++)
     {
@@ -448,8 +442,8 @@ END_TEST
 
 START_TEST (the_kernel_does_not_copy_devices)
 {
-  g_autofree char *to = scratch_new_file (ext4, MIB);
-  g_autoptr (ImgFile) source = scratch_open (sectors_512, FALSE);
+  g_autofree char *to = scratch_new_file (places.ext4, MIB);
+  g_autoptr (ImgFile) source = scratch_open (places.sectors_512, FALSE);
   g_autoptr (ImgFile) target = scratch_open (to, TRUE);
   g_autoptr (GError) problem = NULL;
   ck_assert (!img_file_copy_range (source, 0, target, 0, MIB, &problem));
@@ -470,21 +464,21 @@ add_served_case (Suite *suite, const char *name, void (*begin) (void), const TTe
 static void
 add_places (Suite *suite)
 {
-  TCase *places = tcase_create ("places");
-  tcase_set_timeout (places, 60);
-  tcase_add_unchecked_fixture (places, make_places, drop_places);
-  tcase_add_test (places, holes_are_found);
-  tcase_add_test (places, without_answers_all_is_data);
-  tcase_add_test (places, zeroing_zeroes_what_it_should);
-  tcase_add_test (places, zeroing_without_help_is_refused_or_written);
-  tcase_add_test (places, devices_zero_by_themselves_or_say_that_they_cannot);
-  tcase_add_test (places, allocating_says_what_is_wrong);
-  tcase_add_test (places, cloning_shares_blocks);
-  tcase_add_test (places, cloning_elsewhere_is_unsupported);
-  tcase_add_test (places, the_kernel_copies_ranges);
-  tcase_add_test (places, the_kernel_copies_more_than_it_does_at_once);
-  tcase_add_test (places, the_kernel_does_not_copy_devices);
-  suite_add_tcase (suite, places);
+  TCase *elsewhere = tcase_create ("places");
+  tcase_set_timeout (elsewhere, 60);
+  tcase_add_unchecked_fixture (elsewhere, make_places, drop_places);
+  tcase_add_test (elsewhere, holes_are_found);
+  tcase_add_test (elsewhere, without_answers_all_is_data);
+  tcase_add_test (elsewhere, zeroing_zeroes_what_it_should);
+  tcase_add_test (elsewhere, zeroing_without_help_is_refused_or_written);
+  tcase_add_test (elsewhere, devices_zero_by_themselves_or_say_that_they_cannot);
+  tcase_add_test (elsewhere, allocating_says_what_is_wrong);
+  tcase_add_test (elsewhere, cloning_shares_blocks);
+  tcase_add_test (elsewhere, cloning_elsewhere_is_unsupported);
+  tcase_add_test (elsewhere, the_kernel_copies_ranges);
+  tcase_add_test (elsewhere, the_kernel_copies_more_than_it_does_at_once);
+  tcase_add_test (elsewhere, the_kernel_does_not_copy_devices);
+  suite_add_tcase (suite, elsewhere);
 }
 
 int

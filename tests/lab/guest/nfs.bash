@@ -83,3 +83,31 @@ mount_on() {
 mount_nfs3() {
   on_host "$1" mount -t nfs -o "vers=3,proto=tcp${3:+,$3}" "10.77.${1#h}.1:/mnt/export" "$2"
 }
+
+# two_hosts: a server and its mounts on both. With version 3 the first lock of each host waits for
+# the server's grace period, and is over then.
+two_hosts() {
+  {
+    start_server
+    mount_on h1 1
+    mount_on h2 2
+    if [[ $GUEST_NFS == 3 ]]; then
+      make_raw /mnt/h1/first.raw
+      "$IMGTOOL" lock -q --write /mnt/h1/first.raw -- true
+      wait_for 10 test -e /mnt/h2/first.raw
+      "$IMGTOOL" lock -q --write /mnt/h2/first.raw -- true
+    fi
+    # bats would wait for the servers, which go on, to close these
+  } >&2 3>&- 4>&-
+}
+
+# serve_disk: a/disk.raw on the one host is b/disk.raw on the other, and back/disk.raw on the server
+serve_disk() {
+  # a folder for each test, since a client may remember names that are gone
+  mkdir "/mnt/h1/$BATS_TEST_NUMBER"
+  ln -s "/mnt/h1/$BATS_TEST_NUMBER" a
+  ln -s "/mnt/h2/$BATS_TEST_NUMBER" b
+  ln -s "/mnt/export/$BATS_TEST_NUMBER" back
+  make_raw a/disk.raw
+  wait_for 10 test -e b/disk.raw
+}

@@ -9,22 +9,7 @@ load network
 load nfs
 
 setup_file() {
-  # bats would wait for the servers, which go on, to close these
-  {
-    start_server
-    mount_on h1 1
-    mount_on h2 2
-  } >&2 3>&- 4>&-
-}
-
-serve_disk() {
-  # a folder for each test, since a client may remember names that are gone
-  mkdir "/mnt/h1/$BATS_TEST_NUMBER"
-  ln -s "/mnt/h1/$BATS_TEST_NUMBER" a
-  ln -s "/mnt/h2/$BATS_TEST_NUMBER" b
-  ln -s "/mnt/export/$BATS_TEST_NUMBER" back
-  make_raw a/disk.raw
-  wait_for 10 test -e b/disk.raw
+  two_hosts
 }
 
 @test "each mode keeps imgtool, qemu-img and qemu-io out on the other host; nothing remains" {

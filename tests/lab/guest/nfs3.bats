@@ -9,28 +9,9 @@ load network
 load nfs
 
 setup_file() {
-  # bats would wait for the servers, which go on, to close these
-  {
-    start_server
-    mount_on h1 1
-    mount_on h2 2
-    # services remember nothing in a test's own shell
-    declare -p services >/tmp/services
-    # the first lock of each host waits for the server's grace period
-    make_raw /mnt/h1/first.raw
-    "$IMGTOOL" lock --write /mnt/h1/first.raw -- true
-    "$IMGTOOL" lock --write /mnt/h2/first.raw -- true
-  } >&2 3>&- 4>&-
-}
-
-serve_disk() {
-  # a folder for each test, since a client may remember names that are gone
-  mkdir "/mnt/h1/$BATS_TEST_NUMBER"
-  ln -s "/mnt/h1/$BATS_TEST_NUMBER" a
-  ln -s "/mnt/h2/$BATS_TEST_NUMBER" b
-  ln -s "/mnt/export/$BATS_TEST_NUMBER" back
-  make_raw a/disk.raw
-  wait_for 10 test -e b/disk.raw
+  two_hosts
+  # services remember nothing in a test's own shell
+  declare -p services >/tmp/services
 }
 
 @test "a writer keeps imgtool's writers out on the other host; nothing remains" {

@@ -9,16 +9,7 @@ load network
 load nfs
 
 @test "row" {
-  {
-    start_server
-    mount_on h1 1
-    mount_on h2 2
-  } >&2 3>&- 4>&-
-  # with NFSv3 the first lock of each host waits for the server's grace period
-  make_raw /mnt/h1/first.raw
-  "$IMGTOOL" lock -q --write /mnt/h1/first.raw -- true
-  wait_for 10 test -e /mnt/h2/first.raw
-  "$IMGTOOL" lock -q --write /mnt/h2/first.raw -- true
+  two_hosts
   ln -s /mnt/h1 a
   ln -s /mnt/h2 b
   battery >/mnt/out/row
