@@ -9,6 +9,7 @@ typedef struct
 {
   CliReadParams read;
   gboolean backing_chain;
+  ImgGatePolicy policy;
   const CliOption *unsupported; /* an option that no format here can follow, or NULL */
 } Params;
 
@@ -19,6 +20,7 @@ static const CliOption options[] = {
                  "do not print warnings"),
   { 'b', "backing-chain", CLI_NO_VALUE, NULL, "tell also about all that is behind the image",
     cli_set_flag, offsetof (Params, backing_chain), NULL },
+  CLI_GATE_ROWS (Params, policy),
   { 0 },
 };
 
@@ -64,6 +66,7 @@ static int
 show (const ImgImageSpec *spec, const Params *params, GString *output, json_t *images)
 {
   ImgOpenParams open_params = cli_open_params (&params->read, spec);
+  open_params.policy = params->policy;
   g_autoptr (GPtrArray) chain = g_ptr_array_new_with_free_func ((GDestroyNotify)img_info_free);
   g_autoptr (GError) error = NULL;
   gboolean is_good;

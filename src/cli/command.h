@@ -126,6 +126,23 @@ gboolean cli_check_unsupported (const CliOption *option, GError **error);
         cli_set_flag, offsetof (T, c.image_opts), NULL                                  \
   }
 
+/* The rows for an ImgGatePolicy: what the files may be that an image names. T is the command's
+ * parameters, p the member. */
+#define CLI_GATE_ROWS(T, p)                                                   \
+  { 0,                                                                        \
+    "allow-devices",                                                          \
+    CLI_NO_VALUE,                                                             \
+    NULL,                                                                     \
+    "an image may name block devices",                                        \
+    cli_set_flag,                                                             \
+    offsetof (T, p.allow_devices),                                            \
+    NULL },                                                                   \
+  {                                                                           \
+    0, "allow-data-file", CLI_NO_VALUE, NULL,                                 \
+        "an image may name a data file outside its own folder", cli_set_flag, \
+        offsetof (T, p.allow_data_file), NULL                                 \
+  }
+
 /* What the commands share that open images for reading only. */
 typedef struct
 {

@@ -170,6 +170,8 @@ img_info_chain (const char *path, ImgUse use, const ImgOpenParams *params, GPtrA
                             "the chain of backing files leads back to '%s'", safe);
         }
       const ImgInfo *last = info;
+      one.no_devices
+          = !params->policy.allow_devices && (chain->len == 0 ? !info->is_device : one.no_devices);
       g_ptr_array_add (chain, g_steal_pointer (&info));
       if (!find_next (chain, last, one.format == NULL, &next, error))
         return FALSE;

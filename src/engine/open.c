@@ -122,6 +122,7 @@ img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char 
     = params->force_share ? img_use_permissions_shared (use) : img_use_permissions (use, TRUE),
     .lock_wait = params->lock_wait,
     .is_named = params->is_named,
+    .no_devices = params->no_devices,
   };
 
   g_assert ((file_params.permissions.uses & ~(guint)IMG_PERM_CONSISTENT_READ) == 0);
@@ -144,6 +145,7 @@ typedef struct
 {
   const ImgOpenParams *params; /* borrowed: of the image in front */
   ImgUse use;
+  gboolean no_devices;
 } Behind;
 
 static ImgFile *
@@ -156,7 +158,8 @@ open_behind (const char *path, gpointer closure, GError **error)
           .permissions = params->force_share ? img_use_permissions_shared (behind->use)
                                              : img_use_permissions (behind->use, FALSE),
           .lock_wait = params->lock_wait,
-          .is_named = TRUE };
+          .is_named = TRUE,
+          .no_devices = behind->no_devices };
   return img_open_file (path, &file_params, error);
 }
 
@@ -176,5 +179,6 @@ img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrAr
   if (file == NULL)
     return NULL;
   g_ptr_array_add (files, file);
+  behind.no_devices = !params->policy.allow_devices && !img_file_is_device (file);
   return img_chain_open (file, format, &chain_params, files, error);
 }

@@ -12,6 +12,7 @@ typedef struct
   gint64 lock_wait;     /* microseconds; see img_lock_take() */
   const char *format;   /* what the user says it is, or NULL: look */
   gboolean is_named;    /* another image names it */
+  gboolean no_devices;  /* ... and may not name a block device */
   const char *snapshot; /* read that state of it, or NULL */
   ImgGatePolicy policy; /* for what it names */
 } ImgOpenParams;

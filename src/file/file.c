@@ -141,6 +141,13 @@ open_inode (const char *path, const ImgFileParams *params, GError **error)
   g_auto (ImgFd) node = params->is_named ? img_node_find_named (path, &st, error)
                                          : img_node_find (path, &st, error);
 
+  if (node >= 0 && params->no_devices && S_ISBLK (st.st_mode))
+    {
+      g_autofree char *safe = img_text_escape (path, -1);
+      img_throw (error, IMG_ERROR_FAILED,
+                 "cannot open '%s': it is a block device; --allow-devices permits that", safe);
+      return NULL;
+    }
   if (node < 0
       || !img_inode_find (&st, path, params->is_writable, params->permissions, &inode, error))
     return NULL;

@@ -18,6 +18,7 @@ typedef struct
   gboolean is_writable;  /* open for reading and writing, else for reading only */
   gboolean is_exclusive; /* of a block device: refused while the kernel uses it (O_EXCL) */
   gboolean is_named;     /* an image names it: see img_node_find_named() */
+  gboolean no_devices;   /* a block device is refused, without being opened */
   ImgLocking locking;
   ImgPermSet permissions; /* what to lock */
   gint64 lock_wait;       /* microseconds, IMG_WAIT_NONE or IMG_WAIT_FOREVER */
