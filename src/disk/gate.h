@@ -13,6 +13,7 @@ typedef struct
 {
   gboolean allow_devices;   /* block devices behind an image that is in a file */
   gboolean allow_data_file; /* a data file outside the folder of the image */
+  const char *chain_under;  /* nothing outside this folder; or NULL */
 } ImgGatePolicy;
 
 /* What a name turned out to mean. */

@@ -31,6 +31,7 @@ typedef struct
   char *path;               /* owned */
   ImgPermSet permissions;
   gboolean is_named, no_devices; /* see ImgFileParams */
+  ImgRoot *root;                 /* owned: one use; or NULL */
   guint64 device, inode;
 } Candidate;
 
@@ -39,6 +40,7 @@ candidate_clear (gpointer data)
 {
   Candidate *candidate = data;
   g_free (candidate->path);
+  g_clear_pointer (&candidate->root, img_root_unref);
 }
 
 static GArray *
@@ -98,6 +100,7 @@ add_chain (GArray *candidates, const ImgImageSpec *spec, const ImgGuardParams *p
                                                 : img_use_permissions (IMG_USE_READ, FALSE),
               .is_named = member->front != NULL,
               .no_devices = member->no_devices,
+              .root = member->root == NULL ? NULL : img_root_ref (member->root),
               .device = member->device,
               .inode = member->inode };
       g_array_append_val (candidates, candidate);
@@ -184,6 +187,7 @@ lock_one (ImgGuard *guard, const Candidate *candidate, gint64 deadline, GError *
   ImgFileParams file_params = { .is_writable = (candidate->permissions.uses & IMG_PERM_WRITE) != 0,
                                 .is_named = candidate->is_named,
                                 .no_devices = candidate->no_devices,
+                                .root = candidate->root,
                                 .locking = candidate->spec->locking,
                                 .permissions = candidate->permissions,
                                 .lock_wait = MAX (left, IMG_WAIT_NONE) };

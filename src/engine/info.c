@@ -151,7 +151,11 @@ img_info_chain (const char *path, ImgUse use, const ImgOpenParams *params, GPtrA
 {
   g_auto (ImgGatePath) next = { .path = g_strdup (path), .format = g_strdup (params->format) };
   ImgOpenParams one = *params;
+  g_autoptr (ImgRoot) root = NULL;
 
+  if (!img_open_root (path, &params->policy, &root, error))
+    return FALSE;
+  one.root = root;
   while (next.path != NULL)
     {
       if (next.format != NULL && img_format_intern (next.format) == NULL)

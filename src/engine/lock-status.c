@@ -396,7 +396,7 @@ find_node (const char *path, const ImgMember *member, struct stat *st, GError **
 {
   if (member == NULL || member->front == NULL)
     return img_node_find (path, st, error);
-  g_auto (ImgFd) node = img_node_find_named (path, st, error);
+  g_auto (ImgFd) node = img_node_find_named (path, member->root, st, error);
   if (node >= 0 && (st->st_dev != member->device || st->st_ino != member->inode))
     {
       g_autofree char *safe = img_text_escape (path, -1);

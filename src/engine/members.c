@@ -11,6 +11,7 @@ img_member_free (ImgMember *member)
 {
   g_free (member->path);
   g_free (member->front);
+  g_clear_pointer (&member->root, img_root_unref);
   g_free (member);
 }
 
@@ -28,7 +29,8 @@ open_unlocked (const char *path, gpointer closure, GError **error)
 }
 
 static gboolean
-keep (const ImgChainMember *found, gboolean no_devices, GPtrArray *members, GError **error)
+keep (const ImgChainMember *found, gboolean no_devices, ImgRoot *root, GPtrArray *members,
+      GError **error)
 {
   struct stat st;
   if (fstat (img_file_fd (found->file), &st) < 0)
@@ -42,6 +44,7 @@ keep (const ImgChainMember *found, gboolean no_devices, GPtrArray *members, GErr
   member->device = st.st_dev;
   member->inode = st.st_ino;
   member->no_devices = no_devices && found->front != NULL;
+  member->root = root != NULL && found->front != NULL ? img_root_ref (root) : NULL;
   g_ptr_array_add (members, member);
   return TRUE;
 }
@@ -58,7 +61,10 @@ img_members_find (const char *path, const ImgOpenParams *params, GPtrArray *memb
                                   .open = open_unlocked,
                                   .closure = &look };
 
+  g_autoptr (ImgRoot) root = NULL;
   *refused = NULL;
+  if (!img_open_root (path, &params->policy, &root, error))
+    return FALSE;
   ImgFile *file = img_file_open (path, &look, error);
   if (file == NULL)
     return FALSE;
@@ -67,11 +73,12 @@ img_members_find (const char *path, const ImgOpenParams *params, GPtrArray *memb
   if (format == NULL)
     return FALSE;
   look.is_named = TRUE;
+  look.root = root;
   look.no_devices = !params->policy.allow_devices && !img_file_is_device (file);
   g_autoptr (ImgDisk) disk
       = img_chain_find (file, format, &chain_params, files, found, refused, error);
   for (guint i = 0; i < found->len; i++)
-    if (!keep (&g_array_index (found, ImgChainMember, i), look.no_devices, members,
+    if (!keep (&g_array_index (found, ImgChainMember, i), look.no_devices, root, members,
                disk != NULL ? error : NULL))
       return FALSE;
   return disk != NULL;

@@ -16,6 +16,7 @@ typedef struct
   guint depth;        /* see ImgChainMember */
   guint64 device, inode;
   gboolean no_devices; /* with what it has to be opened again: see ImgFileParams */
+  ImgRoot *root;       /* owned: one use; likewise */
 } ImgMember;
 
 /* New ImgMember in @members, from the front, for the image @path and all that it leads to; of
