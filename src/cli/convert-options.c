@@ -179,6 +179,7 @@ const CliOption cli_convert_options[] = {
     "copy the disk as it was in this internal snapshot, by ID or name", cli_set_string,
     FIELD (convert.source_snapshot), NULL },
   CLI_GATE_ROWS (CliConvertParams, convert.policy),
+  CLI_TRUST_ROWS (CliConvertParams, convert.policy),
   { 0, "bitmaps", CLI_NO_VALUE, NULL, "not for raw", cli_note_unsupported, FIELD (unsupported),
     NULL },
   { 0, "skip-broken-bitmaps", CLI_NO_VALUE, NULL, "not for raw", cli_note_unsupported,

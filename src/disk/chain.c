@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "disk/format.h"
+#include "disk/inspect.h"
 #include "disk/probe.h"
 #include "disk/snapshot.h"
 
@@ -172,7 +173,8 @@ img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params,
   if (disk == NULL)
     return NULL;
   add_member (&chain, file, "image", disk->format->name, NULL, 0);
-  if ((params->was_probed && !img_probe_check (disk, error))
+  if (!img_inspect_check (disk, &params->policy, error)
+      || (params->was_probed && !img_probe_check (disk, error))
       || (params->snapshot != NULL && !img_disk_select (disk, params->snapshot, error))
       || !follow (&chain, disk, error))
     {

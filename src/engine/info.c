@@ -98,6 +98,21 @@ img_info_new (const char *path, ImgUse use, const ImgOpenParams *params, GError 
   return g_steal_pointer (&info);
 }
 
+ImgInspection *
+img_info_inspect (const char *path, const ImgOpenParams *params, GError **error)
+{
+  ImgOpenParams any = *params;
+  const char *format;
+
+  any.any_format = TRUE;
+  g_autoptr (ImgFile) file = img_open (path, IMG_USE_INFO, &any, &format, error);
+  g_autoptr (ImgInspection) inspection
+      = file == NULL ? NULL : img_inspect (file, format, &params->policy, error);
+  return inspection != NULL && img_file_verify_lock (file, NULL, error)
+             ? g_steal_pointer (&inspection)
+             : NULL;
+}
+
 /* ---- chains ---- */
 
 static gboolean

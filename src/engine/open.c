@@ -127,13 +127,15 @@ img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char 
   };
 
   g_assert ((file_params.permissions.uses & ~(guint)IMG_PERM_CONSISTENT_READ) == 0);
-  if (params->format != NULL && !img_format_is_supported (params->format))
+  if (params->format != NULL && !params->any_format && !img_format_is_supported (params->format))
     return img_null_throw (error, IMG_ERROR_UNSUPPORTED, "the format %s is not supported yet",
                            params->format);
   g_autoptr (ImgFile) file = img_open_file (path, &file_params, error);
   if (file == NULL)
     return NULL;
-  *format = params->format != NULL ? img_format_intern (params->format) : img_probe (file, error);
+  *format = params->format != NULL ? img_format_intern (params->format)
+            : params->any_format   ? img_probe_any (file, error)
+                                   : img_probe (file, error);
   if (*format == NULL)
     return NULL;
   if (strcmp (*format, "raw") == 0 || params->force_share)

@@ -11,6 +11,7 @@ typedef struct
   gboolean force_share; /* -U: do not ask others to stop writing */
   gint64 lock_wait;     /* microseconds; see img_lock_take() */
   const char *format;   /* what the user says it is, or NULL: look */
+  gboolean any_format;  /* also one that cannot be read */
   gboolean is_named;    /* another image names it */
   gboolean no_devices;  /* ... and may not name a block device */
   const ImgRoot *root;  /* borrowed; ... nor what is outside; or NULL */
