@@ -86,6 +86,10 @@ check_streams (const CliConvertParams *params, char **operands, guint n, GError 
   guint n_inputs = 0;
   for (guint i = 0; i + 1 < n; i++)
     n_inputs += is_stream (params, operands[i], params->common.image_opts) ? 1 : 0;
+  if (n_inputs > 0 && (params->convert.policy.is_untrusted || params->convert.policy.max_size != 0))
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "--untrusted and --max-size cannot be used with standard input: it has to be "
+                      "looked at before it is read");
   if (n_inputs > 1)
     return img_throw (error, IMG_ERROR_USAGE, "standard input can be read only once");
   if (!is_stream (params, operands[n - 1], params->target_image_opts))

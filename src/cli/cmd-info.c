@@ -2,6 +2,7 @@
 /* imgtool info: what an image is. */
 #include "cli/command.h"
 #include "cli/info-print.h"
+#include "cli/inspect-print.h"
 #include "cli/output.h"
 #include "cli/program-name.h"
 
@@ -9,6 +10,7 @@ typedef struct
 {
   CliReadParams read;
   gboolean backing_chain;
+  ImgGatePolicy policy;
   const CliOption *unsupported; /* an option that no format here can follow, or NULL */
 } Params;
 
@@ -19,6 +21,8 @@ static const CliOption options[] = {
                  "do not print warnings"),
   { 'b', "backing-chain", CLI_NO_VALUE, NULL, "tell also about all that is behind the image",
     cli_set_flag, offsetof (Params, backing_chain), NULL },
+  CLI_GATE_ROWS (Params, policy),
+  CLI_TRUST_ROWS (Params, policy),
   { 0 },
 };
 
@@ -59,11 +63,44 @@ show_one (const ImgInfo *info, const Params *params, ImgLocking locking, GString
   cli_info_append_text (output, info, in_use);
 }
 
+/* --untrusted: a verdict in place of what the image says. */
+static int
+inspect (const ImgImageSpec *spec, const Params *params, GString *output, json_t *images)
+{
+  ImgOpenParams open_params = cli_open_params (&params->read, spec);
+  g_autoptr (GError) error = NULL;
+
+  open_params.policy = params->policy;
+  g_autoptr (ImgInspection) inspection = img_info_inspect (spec->path, &open_params, &error);
+  if (inspection == NULL)
+    {
+      cli_print_error (error);
+      return CLI_EXIT_FAILURE;
+    }
+  if (images != NULL)
+    json_array_append_new (images, cli_inspection_to_json (inspection));
+  else
+    cli_inspection_append_text (output, inspection);
+  return inspection->reasons->len == 0 ? CLI_EXIT_OK : CLI_EXIT_UNSAFE;
+}
+
+static gboolean
+check_options (const Params *params, GError **error)
+{
+  if (params->policy.is_untrusted && params->backing_chain)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "--untrusted and --backing-chain exclude each other: it follows nothing");
+  if (params->policy.max_size != 0 && !params->policy.is_untrusted)
+    return img_throw (error, IMG_ERROR_USAGE, "info: --max-size needs --untrusted");
+  return cli_check_unsupported (params->unsupported, error);
+}
+
 /* What @spec stands for, and with --backing-chain what is behind it. */
 static int
 show (const ImgImageSpec *spec, const Params *params, GString *output, json_t *images)
 {
   ImgOpenParams open_params = cli_open_params (&params->read, spec);
+  open_params.policy = params->policy;
   g_autoptr (GPtrArray) chain = g_ptr_array_new_with_free_func ((GDestroyNotify)img_info_free);
   g_autoptr (GError) error = NULL;
   gboolean is_good;
@@ -93,7 +130,7 @@ run (gpointer data, char **operands, GString *output, GError **error)
   const Params *params = data;
   int worst = CLI_EXIT_OK;
 
-  if (!cli_check_unsupported (params->unsupported, error))
+  if (!check_options (params, error))
     return CLI_EXIT_FAILURE;
   json_t *images = params->read.common.json ? json_array () : NULL;
   for (guint i = 0; operands[i] != NULL && *error == NULL; i++)
@@ -101,7 +138,7 @@ run (gpointer data, char **operands, GString *output, GError **error)
       g_auto (ImgImageSpec) spec = { 0 };
       if (!cli_image_spec (&params->read.common, operands[i], &spec, error))
         break;
-      int status = show (&spec, params, output, images);
+      int status = (params->policy.is_untrusted ? inspect : show) (&spec, params, output, images);
       worst = MAX (worst, status);
     }
   if (images == NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imgtool lock-status: who holds an image, and what may be done with it now. */
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -16,7 +17,8 @@ typedef struct
   CliCommon common;
   int use; /* of --for, or -1 */
   gint64 wait;
-  gboolean all, locks_only, no_headings, strict;
+  gboolean all, locks_only, no_headings, strict, backing_chain;
+  ImgGatePolicy policy;
   const char *columns;
   int color;
 } Params;
@@ -51,6 +53,10 @@ static const CliOption options[] = {
     offsetof (Params, wait), NULL },
   { 0, "lock-wait", CLI_OPTIONAL_VALUE, "SECONDS", "the same as --wait", cli_set_wait,
     offsetof (Params, wait), NULL },
+  { 'b', "backing-chain", CLI_NO_VALUE, NULL,
+    "ask also about all that is behind the images, and their data files", cli_set_flag,
+    offsetof (Params, backing_chain), NULL },
+  CLI_GATE_ROWS (Params, policy),
   { 0, "all", CLI_NO_VALUE, NULL, "every image lock on this host instead of certain images",
     cli_set_flag, offsetof (Params, all), NULL },
   { 'o', "columns", CLI_VALUE, "LIST",
@@ -142,37 +148,97 @@ add_answer (const Answers *answers, const ImgStatus *status, const Params *param
     }
 }
 
-/* One image: its answer and its exit status. */
+/* What cannot be looked at: said on stderr, and in JSON. */
 static int
-look_at (const char *operand, const Params *params, gint64 deadline, const Answers *answers,
-         GError **usage_error)
+give_up (const char *path, ImgLocking locking, const GError *error, const Params *params,
+         const Answers *answers)
 {
-  g_auto (ImgImageSpec) spec = { 0 };
+  g_autoptr (ImgStatus) status = img_status_new_unknown (path, error->message);
+  cli_print_error (error);
+  status->locking = locking;
+  if (answers->text == NULL)
+    add_answer (answers, status, params);
+  return CLI_EXIT_UNKNOWN;
+}
+
+/* One file: its answer and its exit status. @member is what it is in a chain, or NULL. */
+static int
+look_at (const ImgImageSpec *spec, const ImgMember *member, const Params *params, gint64 deadline,
+         const Answers *answers)
+{
+  const char *path = member == NULL ? spec->path : member->path;
   g_autoptr (GError) error = NULL;
-  if (!cli_image_spec (&params->common, operand, &spec, usage_error))
-    return CLI_EXIT_UNKNOWN;
-  ImgStatusParams status_params = { .locking = spec.locking,
-                                    .format = spec.format,
+  Params asked = *params;
+  ImgStatusParams status_params = { .locking = spec->locking,
+                                    .format = member == NULL ? spec->format : member->format,
                                     .locks_only = params->locks_only,
-                                    .names_wanted = !params->common.quiet };
+                                    .names_wanted = !params->common.quiet,
+                                    .member = member };
+  if (member != NULL && params->use >= 0)
+    asked.use = (int)img_member_use (member, (ImgUse)params->use);
   ImgWaitParams wait = { .deadline = deadline,
                          .has_use = params->use >= 0,
-                         .use = params->use >= 0 ? (ImgUse)params->use : IMG_USE_READ };
+                         .use = params->use >= 0 ? (ImgUse)asked.use : IMG_USE_READ };
 
   if (!params->common.quiet && isatty (STDERR_FILENO))
     wait.on_waiting = tell_waiting;
-  g_autoptr (ImgStatus) status = img_status_wait (spec.path, &status_params, &wait, &error);
+  g_autoptr (ImgStatus) status = img_status_wait (path, &status_params, &wait, &error);
   if (status == NULL)
+    return give_up (path, spec->locking, error, params, answers);
+  add_answer (answers, status, &asked);
+  return exit_status_of (status, &asked);
+}
+
+/* An image whose chain cannot be looked for, because of @error. */
+static int
+look_at_strange (const ImgImageSpec *spec, const Params *params, gint64 deadline,
+                 const GError *error, const Answers *answers)
+{
+  struct stat st;
+  if (stat (spec->path, &st) < 0 || (!S_ISREG (st.st_mode) && !S_ISBLK (st.st_mode)))
+    return give_up (spec->path, spec->locking, error, params, answers);
+  look_at (spec, NULL, params, deadline, answers);
+  cli_print_error (error);
+  return CLI_EXIT_UNKNOWN;
+}
+
+/* The image and all that is behind it. What cannot be followed is the end, and unknown. */
+static int
+look_at_chain (const ImgImageSpec *spec, const Params *params, gint64 deadline,
+               const Answers *answers)
+{
+  g_autoptr (GPtrArray) members = g_ptr_array_new_with_free_func ((GDestroyNotify)img_member_free);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *refused = NULL;
+  ImgOpenParams open_params = { .format = spec->format, .policy = params->policy };
+  int worst = CLI_EXIT_OK;
+
+  gboolean is_whole = img_members_find (spec->path, &open_params, members, &refused, &error);
+  for (guint i = 0; i < members->len; i++)
     {
-      cli_print_error (error);
-      status = img_status_new_unknown (spec.path, error->message);
-      status->locking = spec.locking;
-      if (answers->text == NULL)
-        add_answer (answers, status, params);
-      return CLI_EXIT_UNKNOWN;
+      int status = look_at (spec, members->pdata[i], params, deadline, answers);
+      worst = MAX (worst, status);
     }
-  add_answer (answers, status, params);
-  return exit_status_of (status, params);
+  if (members->len == 0) /* nothing could be read of it, but it can be asked about */
+    return look_at_strange (spec, params, deadline, error, answers);
+  if (is_whole)
+    return worst;
+  if (refused == NULL)
+    cli_print_error (error);
+  else
+    give_up (refused, spec->locking, error, params, answers);
+  return CLI_EXIT_UNKNOWN;
+}
+
+static int
+look_at_operand (const char *operand, const Params *params, gint64 deadline, const Answers *answers,
+                 GError **usage_error)
+{
+  g_auto (ImgImageSpec) spec = { 0 };
+  if (!cli_image_spec (&params->common, operand, &spec, usage_error))
+    return CLI_EXIT_UNKNOWN;
+  return params->backing_chain ? look_at_chain (&spec, params, deadline, answers)
+                               : look_at (&spec, NULL, params, deadline, answers);
 }
 
 /* Print what was collected; frees it. */
@@ -216,10 +282,11 @@ run (gpointer data, char **operands, GString *output, GError **error)
   gint64 deadline = params->wait > G_MAXINT64 - now ? G_MAXINT64 : now + params->wait;
   int worst = CLI_EXIT_OK;
 
-  if (params->all != (operands[0] == NULL))
+  if (params->all != (operands[0] == NULL) || (params->all && params->backing_chain))
     {
       img_throw (error, IMG_ERROR_USAGE,
-                 params->all ? "lock-status: --all takes no image" : "lock-status: which image?");
+                 params->all ? "lock-status: --all takes no image, and no --backing-chain"
+                             : "lock-status: which image?");
       return CLI_EXIT_UNKNOWN;
     }
   if (params->common.json && !params->common.quiet)
@@ -236,7 +303,7 @@ run (gpointer data, char **operands, GString *output, GError **error)
     return look_at_host (params, &answers, output, error);
   for (guint i = 0; operands[i] != NULL && *error == NULL; i++)
     {
-      int status = look_at (operands[i], params, deadline, &answers, error);
+      int status = look_at_operand (operands[i], params, deadline, &answers, error);
       worst = MAX (worst, status);
     }
   finish (&answers, output);

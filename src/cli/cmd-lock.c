@@ -14,6 +14,8 @@ typedef struct
   gint64 conflict_status;
   gint64 fd;
   gboolean unlock;
+  gboolean backing_chain;
+  ImgGatePolicy policy;
   char **command;
 } Params;
 
@@ -63,6 +65,12 @@ static const CliOption options[] = {
     offsetof (Params, fd), NULL },
   { 'u', "unlock", CLI_NO_VALUE, NULL, "with --fd: take the locks off again", cli_set_flag,
     offsetof (Params, unlock), NULL },
+  { 'b', "backing-chain", CLI_NO_VALUE, NULL,
+    "lock also all that is behind the images, as QEMU locks what it only reads", cli_set_flag,
+    offsetof (Params, backing_chain), NULL },
+  CLI_GATE_ROWS (Params, policy),
+  { 'f', "format", CLI_VALUE, "FMT", "with -b: treat the images as FMT instead of looking at them",
+    cli_set_format, offsetof (Params, common.format), cli_format_choices },
   CLI_ROW_LOCKING (Params, common),
   CLI_ROW_IMAGE_OPTS (Params, common),
   CLI_ROW_QUIET (Params, common, "do not print warnings, nor who is in the way"),
@@ -115,9 +123,11 @@ static int
 lock_descriptor (const Params *params, char **operands, const ImgGuardParams *guard_params,
                  GError **error)
 {
-  if (params->command != NULL || (operands[0] != NULL && operands[1] != NULL))
+  if (params->command != NULL || params->backing_chain
+      || (operands[0] != NULL && operands[1] != NULL))
     {
-      img_throw (error, IMG_ERROR_USAGE, "--fd takes one image at most, and no command");
+      img_throw (error, IMG_ERROR_USAGE,
+                 "--fd takes one image at most, no --backing-chain, and no command");
       return CLI_EXIT_LOCK_FAILED;
     }
   if (guard_params->locking == IMG_LOCKING_POSIX)
@@ -171,8 +181,10 @@ static int
 run (gpointer data, char **operands, G_GNUC_UNUSED GString *output, GError **error)
 {
   const Params *params = data;
-  ImgGuardParams guard_params
-      = { .locking = (ImgLocking)params->common.locking, .lock_wait = params->lock_wait };
+  ImgGuardParams guard_params = { .locking = (ImgLocking)params->common.locking,
+                                  .lock_wait = params->lock_wait,
+                                  .with_chain = params->backing_chain,
+                                  .policy = params->policy };
 
   if (!parse_permissions (params, &guard_params.permissions, error))
     return CLI_EXIT_LOCK_FAILED;

@@ -16,6 +16,7 @@ enum
   CLI_EXIT_OK = 0,
   CLI_EXIT_FAILURE = 1,
   CLI_EXIT_IN_USE = 1,         /* lock-status */
+  CLI_EXIT_UNSAFE = 2,         /* info --untrusted */
   CLI_EXIT_UNKNOWN = 2,        /* lock-status: could not be determined, or usage */
   CLI_EXIT_SALVAGED = 4,       /* convert: done, but for what could not be read */
   CLI_EXIT_UNSUPPORTED = 63,   /* check: the format has none, as qemu-img */
@@ -124,6 +125,46 @@ gboolean cli_check_unsupported (const CliOption *option, GError **error);
     0, "image-opts", CLI_NO_VALUE, NULL,                                                \
         "an image is named as for QEMU: driver=...,file.filename=...,file.locking=...", \
         cli_set_flag, offsetof (T, c.image_opts), NULL                                  \
+  }
+
+/* The rows for an ImgGatePolicy: what the files may be that an image names. T is the command's
+ * parameters, p the member. */
+#define CLI_GATE_ROWS(T, p)                                                               \
+  { 0,                                                                                    \
+    "allow-devices",                                                                      \
+    CLI_NO_VALUE,                                                                         \
+    NULL,                                                                                 \
+    "an image may name block devices",                                                    \
+    cli_set_flag,                                                                         \
+    offsetof (T, p.allow_devices),                                                        \
+    NULL },                                                                               \
+      { 0,                                                                                \
+        "allow-data-file",                                                                \
+        CLI_NO_VALUE,                                                                     \
+        NULL,                                                                             \
+        "an image may name a data file outside its own folder",                           \
+        cli_set_flag,                                                                     \
+        offsetof (T, p.allow_data_file),                                                  \
+        NULL },                                                                           \
+  {                                                                                       \
+    0, "chain-under", CLI_VALUE, "DIR", "an image may name only what is in DIR or below", \
+        cli_set_string, offsetof (T, p.chain_under), NULL                                 \
+  }
+
+/* The rows that say how far an image is trusted, of the same. */
+#define CLI_TRUST_ROWS(T, p)                                                                    \
+  { 0,                                                                                          \
+    "untrusted",                                                                                \
+    CLI_NO_VALUE,                                                                               \
+    NULL,                                                                                       \
+    "the image is a stranger's: no other files, no second format, only known features",         \
+    cli_set_flag,                                                                               \
+    offsetof (T, p.is_untrusted),                                                               \
+    NULL },                                                                                     \
+  {                                                                                             \
+    0, "max-size", CLI_VALUE, "SIZE",                                                           \
+        "refuse a disk that is larger (with --untrusted: 1T if nothing is said)", cli_set_size, \
+        offsetof (T, p.max_size), NULL                                                          \
   }
 
 /* What the commands share that open images for reading only. */

@@ -253,6 +253,11 @@ cli_status_to_json (const ImgStatus *status)
   json_t *notes = json_array ();
 
   cli_json_set_filename (object, "filename", "filename_bytes", status->path);
+  if (status->what != NULL)
+    {
+      json_object_set_new (object, "role", json_string (status->what));
+      json_object_set_new (object, "named_by", cli_json_text (status->front));
+    }
   json_object_set_new (object, "status", json_string (cli_state_name (status->state)));
   json_object_set_new (object, "summary", cli_json_text (sentence));
   if (status->error != NULL)

@@ -334,6 +334,11 @@ cli_status_append_text (GString *text, const ImgStatus *status, int use, gboolea
                                            with_color);
       g_string_append_printf (text, "%s: %s%s\n", path, word, sentence + length);
     }
+  if (status->front != NULL)
+    {
+      g_autofree char *front = img_text_escape (status->front, -1);
+      g_string_append_printf (text, "  it is the %s of %s\n", status->what, front);
+    }
   for (guint i = 0; i < status->holders->len; i++)
     append_holder (text, status->holders->pdata[i]);
   if (status->queue->len > 0)

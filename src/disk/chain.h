@@ -9,6 +9,16 @@
 
 #define IMG_CHAIN_MAX_DEPTH 64
 
+/* A file of a chain. */
+typedef struct
+{
+  ImgFile *file;      /* borrowed */
+  const char *what;   /* "image", "backing file" or "data file"; constant */
+  const char *format; /* what it is read as; constant */
+  const char *front;  /* borrowed from the chain's files: the image that names it; or NULL */
+  guint depth;        /* how many images are in front of it, or of the image whose data it has */
+} ImgChainMember;
+
 typedef struct
 {
   ImgGatePolicy policy;
@@ -18,6 +28,14 @@ typedef struct
   ImgFile *(*open) (const char *path, gpointer closure, GError **error);
   gpointer closure;
 } ImgChainParams;
+
+/* Follow everything that the image in @file (borrowed), of the format called @format, names. Each
+ * file that was opened is appended to @files, which owns them and must outlive the disk, and each
+ * that may be followed to @members (ImgChainMember); also on failure, when *@refused is a new
+ * string, or NULL: the name that was not followed. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgDisk *img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params,
+                         GPtrArray *files, GArray *members, char **refused, GError **error);
 
 /* The disk in @file (borrowed), of the format called @format, ready to be read. Every file that was
  * opened is appended to @files, which owns them and must outlive the disk; also on failure. */

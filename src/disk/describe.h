@@ -17,6 +17,15 @@ typedef struct
   guint32 date_nanoseconds; /* and these */
 } ImgSnapshot;
 
+/* Something that an image uses of its format and not every image does. */
+typedef struct
+{
+  char *name;           /* owned; safe to print */
+  gboolean is_harmless; /* also where the image is a stranger's */
+} ImgFeature;
+
+void img_feature_free (ImgFeature *feature);
+
 /* Filled by the format; zeroed before. */
 typedef struct
 {
@@ -26,9 +35,13 @@ typedef struct
   guint64 needed;       /* how long the file must be at least, as far as that is quickly seen */
   GPtrArray *snapshots; /* owned ImgSnapshot; NULL: none */
   ImgFact *facts;       /* owned; NULL: the format has none of its own */
+  GPtrArray *features;  /* owned ImgFeature; NULL: the format has none */
 } ImgDescription;
 
 void img_snapshot_free (ImgSnapshot *snapshot);
+
+/* Note in @description that the image uses what is called @name (taken over). */
+void img_description_add_feature (ImgDescription *description, char *name, gboolean is_harmless);
 
 /* Ask the format. Errors: what is described cannot be read. */
 G_GNUC_WARN_UNUSED_RESULT

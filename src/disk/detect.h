@@ -12,6 +12,19 @@
  * a shorter file), by QEMU's name; "raw" if nothing else is recognised. Constant. */
 const char *img_detect_format (const guint8 *head, gsize length);
 
+/* Where the signatures are that anybody looks for: in so many first bytes, or last ones. */
+#define IMG_DETECT_HEAD_BYTES 36864
+#define IMG_DETECT_TAIL_BYTES 512
+
+/* Add to @names (constant strings) every format whose signature is in a file that begins with @head
+ * and ends with @tail, also those that count only at other places than the beginning; and
+ * "dmg", "cloop", "iso", "gpt" and "mbr", which are no formats here. */
+void img_detect_candidates (const guint8 *head, gsize head_length, const guint8 *tail,
+                            gsize tail_length, GPtrArray *names);
+
+/* Whether @name, of these, is something that a raw disk may have in it. */
+gboolean img_detect_is_content (const char *name);
+
 /* What a raw file is wrapped in ("gzip", "xz", "zstd", "bzip2"), or NULL. Constant. */
 const char *img_detect_wrapper (const guint8 *head, gsize length);
 

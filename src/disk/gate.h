@@ -13,6 +13,9 @@ typedef struct
 {
   gboolean allow_devices;   /* block devices behind an image that is in a file */
   gboolean allow_data_file; /* a data file outside the folder of the image */
+  const char *chain_under;  /* nothing outside this folder; or NULL */
+  gboolean is_untrusted;    /* the image is a stranger's: see disk/inspect.h */
+  guint64 max_size;         /* how many bytes the disk may have; 0: nobody said */
 } ImgGatePolicy;
 
 /* What a name turned out to mean. */

@@ -6,15 +6,22 @@
 #include "disk/format.h"
 
 const char *
-img_probe (ImgFile *file, GError **error)
+img_probe_any (ImgFile *file, GError **error)
 {
   guint8 head[IMG_DETECT_BYTES];
   gsize length = (gsize)MIN (img_file_size (file), sizeof head);
+
+  return img_file_read (file, 0, head, length, error) ? img_detect_format (head, length) : NULL;
+}
+
+const char *
+img_probe (ImgFile *file, GError **error)
+{
+  const char *format = img_probe_any (file, error);
   g_autofree char *safe = img_text_escape (img_file_path (file), -1);
 
-  if (!img_file_read (file, 0, head, length, error))
+  if (format == NULL)
     return NULL;
-  const char *format = img_detect_format (head, length);
   if (!img_format_is_supported (format))
     return img_null_throw (error, IMG_ERROR_UNSUPPORTED,
                            "'%s' looks like %s, which is not supported yet; use -f raw to treat "

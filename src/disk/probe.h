@@ -12,6 +12,10 @@
 G_GNUC_WARN_UNUSED_RESULT
 const char *img_probe (ImgFile *file, GError **error);
 
+/* The same, also if it cannot be read. */
+G_GNUC_WARN_UNUSED_RESULT
+const char *img_probe_any (ImgFile *file, GError **error);
+
 /* Whether the files that @disk names may be followed, where its format was found by looking. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_probe_check (const ImgDisk *disk, GError **error);

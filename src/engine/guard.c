@@ -8,6 +8,7 @@
 
 #include "base/proc-stat.h"
 #include "base/text.h"
+#include "engine/members.h"
 #include "file/adopt.h"
 
 /* For a file server that is away while a guard ends: GlusterFS's clients took 3 s to find a new
@@ -20,55 +21,142 @@ struct ImgGuard
   GPtrArray *warnings; /* owned char * */
 };
 
+/* A chain that changes this often while it is being locked is not going to stand still. */
+#define MAX_CHANGES 8
+
 /* An image to be locked, and its place in the order. */
 typedef struct
 {
-  const ImgImageSpec *spec; /* borrowed */
-  dev_t dev;
-  ino_t ino;
+  const ImgImageSpec *spec; /* borrowed: it, or what leads to it */
+  char *path;               /* owned */
+  ImgPermSet permissions;
+  gboolean is_named, no_devices; /* see ImgFileParams */
+  ImgRoot *root;                 /* owned: one use; or NULL */
+  guint64 device, inode;
 } Candidate;
+
+static void
+candidate_clear (gpointer data)
+{
+  Candidate *candidate = data;
+  g_free (candidate->path);
+  g_clear_pointer (&candidate->root, img_root_unref);
+}
+
+static GArray *
+candidates_new (void)
+{
+  GArray *candidates = g_array_new (FALSE, TRUE, sizeof (Candidate));
+  g_array_set_clear_func (candidates, candidate_clear);
+  return candidates;
+}
 
 static gint
 compare_candidates (gconstpointer a, gconstpointer b)
 {
   const Candidate *x = a, *y = b;
-  if (x->dev != y->dev)
-    return x->dev < y->dev ? -1 : 1;
-  return (x->ino > y->ino) - (x->ino < y->ino);
+  if (x->device != y->device)
+    return x->device < y->device ? -1 : 1;
+  return (x->inode > y->inode) - (x->inode < y->inode);
 }
 
-/* The images in the order of locking, each inode once. */
-static GArray *
-order (const ImgImageSpec *specs, guint n, GError **error)
+static gboolean
+add_image (GArray *candidates, const ImgImageSpec *spec, const ImgGuardParams *params,
+           GError **error)
 {
-  g_autoptr (GArray) candidates = g_array_new (FALSE, FALSE, sizeof (Candidate));
-  for (guint i = 0; i < n; i++)
+  struct stat st;
+  if (stat (spec->path, &st) < 0)
     {
-      struct stat st;
-      if (stat (specs[i].path, &st) < 0)
-        {
-          g_autofree char *safe = img_text_escape (specs[i].path, -1);
-          return img_null_throw_errno (error, "cannot open '%s'", safe);
-        }
-      Candidate candidate = { .spec = &specs[i], .dev = st.st_dev, .ino = st.st_ino };
+      g_autofree char *safe = img_text_escape (spec->path, -1);
+      return img_throw_errno (error, "cannot open '%s'", safe);
+    }
+  Candidate candidate = { .spec = spec,
+                          .path = g_strdup (spec->path),
+                          .permissions = params->permissions,
+                          .device = st.st_dev,
+                          .inode = st.st_ino };
+  g_array_append_val (candidates, candidate);
+  return TRUE;
+}
+
+/* The image and what is behind it; a data file of its own is a part of it. */
+static gboolean
+add_chain (GArray *candidates, const ImgImageSpec *spec, const ImgGuardParams *params,
+           GError **error)
+{
+  g_autoptr (GPtrArray) members = g_ptr_array_new_with_free_func ((GDestroyNotify)img_member_free);
+  g_autofree char *refused = NULL;
+  ImgOpenParams open_params = { .format = spec->format, .policy = params->policy };
+
+  if (!img_members_find (spec->path, &open_params, members, &refused, error))
+    return FALSE;
+  for (guint i = 0; i < members->len; i++)
+    {
+      const ImgMember *member = members->pdata[i];
+      Candidate candidate
+          = { .spec = spec,
+              .path = g_strdup (member->path),
+              .permissions = member->depth == 0 ? params->permissions
+                                                : img_use_permissions (IMG_USE_READ, FALSE),
+              .is_named = member->front != NULL,
+              .no_devices = member->no_devices,
+              .root = member->root == NULL ? NULL : img_root_ref (member->root),
+              .device = member->device,
+              .inode = member->inode };
       g_array_append_val (candidates, candidate);
     }
+  return TRUE;
+}
+
+/* @a and @b are one file: lock it for both. */
+static gboolean
+merge (Candidate *a, const Candidate *b, GError **error)
+{
+  ImgPermSet *x = &a->permissions;
+  const ImgPermSet *y = &b->permissions;
+
+  if (x->uses == y->uses && x->forbids == y->forbids)
+    return TRUE;
+  if ((x->uses & y->forbids) || (y->uses & x->forbids))
+    {
+      g_autofree char *safe = img_text_escape (a->path, -1);
+      return img_throw (error, IMG_ERROR_FAILED,
+                        "'%s' cannot be locked both for itself and as what is behind another image",
+                        safe);
+    }
+  x->uses |= y->uses;
+  x->forbids |= y->forbids;
+  return TRUE;
+}
+
+/* What is to be locked, in the order of locking, each inode once. */
+static GArray *
+order (const ImgImageSpec *specs, guint n, const ImgGuardParams *params, GError **error)
+{
+  g_autoptr (GArray) candidates = candidates_new ();
+  for (guint i = 0; i < n; i++)
+    if (!(params->with_chain ? add_chain : add_image) (candidates, &specs[i], params, error))
+      return NULL;
   g_array_sort (candidates, compare_candidates);
   for (guint i = 1; i < candidates->len;)
-    if (compare_candidates (&g_array_index (candidates, Candidate, i - 1),
-                            &g_array_index (candidates, Candidate, i))
-        == 0)
-      g_array_remove_index (candidates, i);
-    else
-      i++;
+    {
+      Candidate *before = &g_array_index (candidates, Candidate, i - 1);
+      const Candidate *candidate = &g_array_index (candidates, Candidate, i);
+      if (compare_candidates (before, candidate) != 0)
+        i++;
+      else if (merge (before, candidate, error))
+        g_array_remove_index (candidates, i);
+      else
+        return NULL;
+    }
   return g_steal_pointer (&candidates);
 }
 
 static gboolean
-is_unlocked (const ImgLock *lock, ImgLocking locking, const ImgGuardParams *params)
+is_unlocked (const ImgLock *lock, const Candidate *candidate)
 {
-  return img_lock_kind (lock) == IMG_LOCK_NONE && locking != IMG_LOCKING_OFF
-         && (params->permissions.uses != 0 || params->permissions.forbids != 0);
+  return img_lock_kind (lock) == IMG_LOCK_NONE && candidate->spec->locking != IMG_LOCKING_OFF
+         && (candidate->permissions.uses != 0 || candidate->permissions.forbids != 0);
 }
 
 static gboolean
@@ -93,25 +181,60 @@ throw_unlocked (const char *path, GError **error)
 }
 
 static gboolean
-lock_one (ImgGuard *guard, const ImgImageSpec *spec, const ImgGuardParams *params, gint64 deadline,
-          GError **error)
+lock_one (ImgGuard *guard, const Candidate *candidate, gint64 deadline, GError **error)
 {
   gint64 left = deadline == G_MAXINT64 ? IMG_WAIT_FOREVER : deadline - g_get_monotonic_time ();
-  ImgFileParams file_params = { .is_writable = (params->permissions.uses & IMG_PERM_WRITE) != 0,
-                                .locking = spec->locking,
-                                .permissions = params->permissions,
+  ImgFileParams file_params = { .is_writable = (candidate->permissions.uses & IMG_PERM_WRITE) != 0,
+                                .is_named = candidate->is_named,
+                                .no_devices = candidate->no_devices,
+                                .root = candidate->root,
+                                .locking = candidate->spec->locking,
+                                .permissions = candidate->permissions,
                                 .lock_wait = MAX (left, IMG_WAIT_NONE) };
-  ImgFile *file = img_open_file (spec->path, &file_params, error);
+  ImgFile *file = img_open_file (candidate->path, &file_params, error);
   if (file == NULL)
     return FALSE;
   g_ptr_array_add (guard->files, file);
   const ImgLock *lock = img_file_lock (file);
-  if (is_unlocked (lock, spec->locking, params))
-    return throw_unlocked (spec->path, error);
+  if (is_unlocked (lock, candidate))
+    return throw_unlocked (candidate->path, error);
   if (img_lock_is_unchecked (lock))
-    return throw_unchecked (spec->path, error);
+    return throw_unchecked (candidate->path, error);
   if (img_lock_warning (lock) != NULL)
     g_ptr_array_add (guard->warnings, g_strdup (img_lock_warning (lock)));
+  return TRUE;
+}
+
+static ImgGuard *
+lock_all (const GArray *candidates, gint64 deadline, GError **error)
+{
+  g_autoptr (ImgGuard) guard = g_new0 (ImgGuard, 1);
+
+  guard->files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
+  guard->warnings = g_ptr_array_new_with_free_func (g_free);
+  for (guint i = 0; i < candidates->len; i++)
+    if (!lock_one (guard, &g_array_index (candidates, Candidate, i), deadline, error))
+      return NULL;
+  return g_steal_pointer (&guard);
+}
+
+/* Whether what is locked is still what there is to lock, and locked as it must be. Looking at what
+ * this process has locked opens nothing anew. */
+static gboolean
+is_settled (const ImgGuard *guard, const GArray *candidates, const GArray *now)
+{
+  if (now->len != candidates->len)
+    return FALSE;
+  for (guint i = 0; i < now->len; i++)
+    {
+      const Candidate *old = &g_array_index (candidates, Candidate, i);
+      const Candidate *new = &g_array_index (now, Candidate, i);
+      struct stat st;
+      if (fstat (img_file_fd (guard->files->pdata[i]), &st) < 0 || st.st_dev != new->device
+          || st.st_ino != new->inode || old->permissions.uses != new->permissions.uses
+          || old->permissions.forbids != new->permissions.forbids)
+        return FALSE;
+    }
   return TRUE;
 }
 
@@ -120,17 +243,22 @@ img_guard_new (const ImgImageSpec *specs, guint n, const ImgGuardParams *params,
 {
   gint64 now = g_get_monotonic_time ();
   gint64 deadline = params->lock_wait > G_MAXINT64 - now ? G_MAXINT64 : now + params->lock_wait;
-  g_autoptr (GArray) candidates = order (specs, n, error);
-  g_autoptr (ImgGuard) guard = g_new0 (ImgGuard, 1);
 
-  guard->files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
-  guard->warnings = g_ptr_array_new_with_free_func (g_free);
-  if (candidates == NULL)
-    return NULL;
-  for (guint i = 0; i < candidates->len; i++)
-    if (!lock_one (guard, g_array_index (candidates, Candidate, i).spec, params, deadline, error))
-      return NULL;
-  return g_steal_pointer (&guard);
+  for (guint tries = 0; tries < MAX_CHANGES; tries++)
+    {
+      g_autoptr (GArray) candidates = order (specs, n, params, error);
+      g_autoptr (ImgGuard) guard
+          = candidates == NULL ? NULL : lock_all (candidates, deadline, error);
+      if (guard == NULL || !params->with_chain)
+        return g_steal_pointer (&guard);
+      g_autoptr (GArray) again = order (specs, n, params, error);
+      if (again == NULL)
+        return NULL;
+      if (is_settled (guard, candidates, again))
+        return g_steal_pointer (&guard);
+    }
+  return img_null_throw (error, IMG_ERROR_FAILED,
+                         "the chain of images is being changed all the time");
 }
 
 /* A server that was restarted is back soon, and then says what became of the lock. */

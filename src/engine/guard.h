@@ -3,7 +3,10 @@
  *
  * All images are locked or none; they are locked in the order of their device and inode numbers, so
  * that two guards of the same images never wait for each other. A guard never stands for a lock
- * that it does not have: where nothing can be locked it fails, unless no lock was asked for. */
+ * that it does not have: where nothing can be locked it fails, unless no lock was asked for.
+ *
+ * Which files a chain has is read before they are locked, and again afterwards: if it has changed
+ * meanwhile, all locks are given back and it begins anew. */
 #pragma once
 
 #include "engine/image-spec.h"
@@ -13,7 +16,9 @@ typedef struct
 {
   ImgLocking locking;
   ImgPermSet permissions;
-  gint64 lock_wait; /* microseconds for all images together; see img_lock_take() */
+  gint64 lock_wait;     /* microseconds for all images together; see img_lock_take() */
+  gboolean with_chain;  /* also what is behind the images, as QEMU locks what it only reads */
+  ImgGatePolicy policy; /* with_chain: for what the images name */
 } ImgGuardParams;
 
 typedef struct ImgGuard ImgGuard;

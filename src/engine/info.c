@@ -98,6 +98,21 @@ img_info_new (const char *path, ImgUse use, const ImgOpenParams *params, GError 
   return g_steal_pointer (&info);
 }
 
+ImgInspection *
+img_info_inspect (const char *path, const ImgOpenParams *params, GError **error)
+{
+  ImgOpenParams any = *params;
+  const char *format;
+
+  any.any_format = TRUE;
+  g_autoptr (ImgFile) file = img_open (path, IMG_USE_INFO, &any, &format, error);
+  g_autoptr (ImgInspection) inspection
+      = file == NULL ? NULL : img_inspect (file, format, &params->policy, error);
+  return inspection != NULL && img_file_verify_lock (file, NULL, error)
+             ? g_steal_pointer (&inspection)
+             : NULL;
+}
+
 /* ---- chains ---- */
 
 static gboolean
@@ -151,7 +166,11 @@ img_info_chain (const char *path, ImgUse use, const ImgOpenParams *params, GPtrA
 {
   g_auto (ImgGatePath) next = { .path = g_strdup (path), .format = g_strdup (params->format) };
   ImgOpenParams one = *params;
+  g_autoptr (ImgRoot) root = NULL;
 
+  if (!img_open_root (path, &params->policy, &root, error))
+    return FALSE;
+  one.root = root;
   while (next.path != NULL)
     {
       if (next.format != NULL && img_format_intern (next.format) == NULL)
@@ -170,6 +189,8 @@ img_info_chain (const char *path, ImgUse use, const ImgOpenParams *params, GPtrA
                             "the chain of backing files leads back to '%s'", safe);
         }
       const ImgInfo *last = info;
+      one.no_devices
+          = !params->policy.allow_devices && (chain->len == 0 ? !info->is_device : one.no_devices);
       g_ptr_array_add (chain, g_steal_pointer (&info));
       if (!find_next (chain, last, one.format == NULL, &next, error))
         return FALSE;

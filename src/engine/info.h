@@ -5,6 +5,7 @@
 
 #include "disk/content.h"
 #include "disk/describe.h"
+#include "disk/inspect.h"
 #include "engine/open.h"
 
 /* Another file that the image names. */
@@ -38,6 +39,11 @@ typedef struct
  * img_open(), and IMG_ERROR_LOCK_LOST. */
 G_GNUC_WARN_UNUSED_RESULT
 ImgInfo *img_info_new (const char *path, ImgUse use, const ImgOpenParams *params, GError **error);
+
+/* Whether the image can be trusted, as @params->policy says; see disk/inspect.h. Errors as above,
+ * but a format that is not supported is a reason. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgInspection *img_info_inspect (const char *path, const ImgOpenParams *params, GError **error);
 
 /* The same for the image and everything behind it, each opened by itself and closed again: new
  * ImgInfo in @chain, from the front. What was found before an error stays in it. */

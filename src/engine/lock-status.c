@@ -390,6 +390,32 @@ img_status_new_unknown (const char *path, const char *message)
   return status;
 }
 
+/* The file @path, or if it is that, what @member was when it was found. */
+static int
+find_node (const char *path, const ImgMember *member, struct stat *st, GError **error)
+{
+  if (member == NULL || member->front == NULL)
+    return img_node_find (path, st, error);
+  g_auto (ImgFd) node = img_node_find_named (path, member->root, st, error);
+  if (node >= 0 && (st->st_dev != member->device || st->st_ino != member->inode))
+    {
+      g_autofree char *safe = img_text_escape (path, -1);
+      img_throw (error, IMG_ERROR_FAILED,
+                 "'%s' was replaced by another file while the chain was looked at", safe);
+      return -1;
+    }
+  return img_fd_steal (&node);
+}
+
+static void
+set_member (ImgStatus *status, const ImgMember *member)
+{
+  if (member == NULL)
+    return;
+  status->what = member->what;
+  status->front = g_strdup (member->front);
+}
+
 ImgStatus *
 img_status_new (const char *path, const ImgStatusParams *params, GError **error)
 {
@@ -398,9 +424,10 @@ img_status_new (const char *path, const ImgStatusParams *params, GError **error)
 
   status->locking = params->locking;
   status->trial = params->trial;
-  look.node = img_node_find (path, &look.st, error);
+  look.node = find_node (path, params->member, &look.st, error);
   if (look.node < 0)
     return NULL;
+  set_member (status, params->member);
   /* Opening and closing it here would drop this process's own POSIX locks on it. */
   g_assert (!img_inode_is_open (&look.st));
   look.fd = img_node_open (look.node, O_RDONLY);
@@ -430,6 +457,7 @@ void
 img_status_free (ImgStatus *status)
 {
   g_free (status->path);
+  g_free (status->front);
   g_free (status->error);
   img_filesystem_clear (&status->filesystem);
   g_clear_pointer (&status->probe, img_probe_free);
@@ -442,6 +470,12 @@ img_status_free (ImgStatus *status)
     }
   g_ptr_array_unref (status->notes);
   g_free (status);
+}
+
+gboolean
+img_status_is_raw (const ImgStatus *status)
+{
+  return g_strcmp0 (status->format, "raw") == 0 && status->front == NULL;
 }
 
 static gboolean
@@ -463,7 +497,7 @@ gboolean
 img_status_is_certain_for (const ImgStatus *status, ImgUse use)
 {
   ImgVerdictKind kind = status->verdicts[use].kind;
-  ImgPermSet set = img_use_permissions (use, g_strcmp0 (status->format, "raw") == 0);
+  ImgPermSet set = img_use_permissions (use, img_status_is_raw (status));
   if (kind != IMG_VERDICT_POSSIBLE)
     return kind != IMG_VERDICT_UNKNOWN;
   if (status->has_changed || (status->may_hide_locks && (set.uses & IMG_PERM_WRITE)))

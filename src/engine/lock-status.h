@@ -6,6 +6,7 @@
  * again tells whether it changed meanwhile. It is never a promise: only taking the lock is. */
 #pragma once
 
+#include "engine/members.h"
 #include "holder/filesystem.h"
 #include "holder/holder.h"
 #include "lock/image-lock.h"
@@ -52,11 +53,14 @@ typedef struct
   gboolean locks_only;   /* look at no other process */
   gboolean names_wanted; /* FALSE: who it is does not matter, if the state is certain without */
   ImgTrial trial;        /* IMG_TRIAL_WANTED, IMG_TRIAL_NONE, or what came out of an earlier one */
+  const ImgMember *member; /* what it is in a chain; NULL: it was not looked for as such */
 } ImgStatusParams;
 
 typedef struct
 {
   char *path;         /* owned; as given */
+  const char *what;   /* constant; what it is in a chain, see ImgMember; or NULL */
+  char *front;        /* owned; the image that names it; or NULL */
   ImgLocking locking; /* how it was looked at */
   ImgStatusState state;
   char *error;           /* owned; why the state is unknown, or NULL */
@@ -84,6 +88,10 @@ ImgStatus *img_status_new_unknown (const char *path, const char *message);
 
 void img_status_free (ImgStatus *status);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgStatus, img_status_free)
+
+/* Whether QEMU locks it as a raw image by itself; what an image names is locked like one with
+ * metadata. */
+gboolean img_status_is_raw (const ImgStatus *status);
 
 /* Whether everything was seen that the state, or the verdict on @use, depends on. */
 gboolean img_status_is_certain (const ImgStatus *status);

@@ -122,16 +122,20 @@ img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char 
     = params->force_share ? img_use_permissions_shared (use) : img_use_permissions (use, TRUE),
     .lock_wait = params->lock_wait,
     .is_named = params->is_named,
+    .no_devices = params->no_devices,
+    .root = params->root,
   };
 
   g_assert ((file_params.permissions.uses & ~(guint)IMG_PERM_CONSISTENT_READ) == 0);
-  if (params->format != NULL && !img_format_is_supported (params->format))
+  if (params->format != NULL && !params->any_format && !img_format_is_supported (params->format))
     return img_null_throw (error, IMG_ERROR_UNSUPPORTED, "the format %s is not supported yet",
                            params->format);
   g_autoptr (ImgFile) file = img_open_file (path, &file_params, error);
   if (file == NULL)
     return NULL;
-  *format = params->format != NULL ? img_format_intern (params->format) : img_probe (file, error);
+  *format = params->format != NULL ? img_format_intern (params->format)
+            : params->any_format   ? img_probe_any (file, error)
+                                   : img_probe (file, error);
   if (*format == NULL)
     return NULL;
   if (strcmp (*format, "raw") == 0 || params->force_share)
@@ -139,11 +143,23 @@ img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char 
   return lock_more (g_steal_pointer (&file), use, &file_params, error);
 }
 
+gboolean
+img_open_root (const char *path, const ImgGatePolicy *policy, ImgRoot **root, GError **error)
+{
+  *root = NULL;
+  if (policy->chain_under == NULL)
+    return TRUE;
+  *root = img_root_open (policy->chain_under, path, error);
+  return *root != NULL;
+}
+
 /* What an image behind another is opened with: QEMU's permissions for one that is only read. */
 typedef struct
 {
   const ImgOpenParams *params; /* borrowed: of the image in front */
   ImgUse use;
+  gboolean no_devices;
+  const ImgRoot *root; /* borrowed; or NULL */
 } Behind;
 
 static ImgFile *
@@ -156,7 +172,9 @@ open_behind (const char *path, gpointer closure, GError **error)
           .permissions = params->force_share ? img_use_permissions_shared (behind->use)
                                              : img_use_permissions (behind->use, FALSE),
           .lock_wait = params->lock_wait,
-          .is_named = TRUE };
+          .is_named = TRUE,
+          .no_devices = behind->no_devices,
+          .root = behind->root };
   return img_open_file (path, &file_params, error);
 }
 
@@ -171,10 +189,15 @@ img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrAr
                                   .open = open_behind,
                                   .closure = &behind };
   const char *format;
+  g_autoptr (ImgRoot) root = NULL;
+  if (!img_open_root (path, &params->policy, &root, error))
+    return NULL;
   ImgFile *file = img_open (path, use, params, &format, error);
 
   if (file == NULL)
     return NULL;
+  behind.root = root;
   g_ptr_array_add (files, file);
+  behind.no_devices = !params->policy.allow_devices && !img_file_is_device (file);
   return img_chain_open (file, format, &chain_params, files, error);
 }

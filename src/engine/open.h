@@ -11,10 +11,19 @@ typedef struct
   gboolean force_share; /* -U: do not ask others to stop writing */
   gint64 lock_wait;     /* microseconds; see img_lock_take() */
   const char *format;   /* what the user says it is, or NULL: look */
+  gboolean any_format;  /* also one that cannot be read */
   gboolean is_named;    /* another image names it */
+  gboolean no_devices;  /* ... and may not name a block device */
+  const ImgRoot *root;  /* borrowed; ... nor what is outside; or NULL */
   const char *snapshot; /* read that state of it, or NULL */
   ImgGatePolicy policy; /* for what it names */
 } ImgOpenParams;
+
+/* Sets *@root to what the names that begin at the image @path may not lead out of, if @policy says
+ * so, else to NULL. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_open_root (const char *path, const ImgGatePolicy *policy, ImgRoot **root,
+                        GError **error);
 
 /* img_file_open(), with the holders named in the message of IMG_ERROR_LOCKED, and the ways out in
  * that of IMG_ERROR_NO_LOCKS. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/verdict.h"
 
-#include <string.h>
-
 /* "WHO forbids write", and how many more there are. */
 static char *
 blocked_reason (const GPtrArray *by, guint bit, gboolean by_use)
@@ -69,7 +67,7 @@ static void
 judge (ImgStatus *status, ImgUse use)
 {
   ImgVerdict *verdict = &status->verdicts[use];
-  gboolean is_raw = status->format != NULL && strcmp (status->format, "raw") == 0;
+  gboolean is_raw = img_status_is_raw (status);
   ImgPermSet set = img_use_permissions (use, is_raw);
   gboolean was_answered
       = status->probe != NULL && (status->probe->asked_posix || status->probe->asked_ofd);

@@ -138,9 +138,16 @@ open_inode (const char *path, const ImgFileParams *params, GError **error)
 {
   struct stat st;
   ImgInode *inode;
-  g_auto (ImgFd) node = params->is_named ? img_node_find_named (path, &st, error)
+  g_auto (ImgFd) node = params->is_named ? img_node_find_named (path, params->root, &st, error)
                                          : img_node_find (path, &st, error);
 
+  if (node >= 0 && params->no_devices && S_ISBLK (st.st_mode))
+    {
+      g_autofree char *safe = img_text_escape (path, -1);
+      img_throw (error, IMG_ERROR_FAILED,
+                 "cannot open '%s': it is a block device; --allow-devices permits that", safe);
+      return NULL;
+    }
   if (node < 0
       || !img_inode_find (&st, path, params->is_writable, params->permissions, &inode, error))
     return NULL;
@@ -156,10 +163,18 @@ open_inode (const char *path, const ImgFileParams *params, GError **error)
 
 /* Whether @path still names @inode. */
 static gboolean
-is_current (const ImgInode *inode, const char *path)
+is_current (const ImgInode *inode, const char *path, const ImgRoot *root)
 {
   struct stat st;
-  return stat (path, &st) == 0 && st.st_dev == inode->dev && st.st_ino == inode->ino;
+  if (root != NULL)
+    {
+      g_auto (ImgFd) node = img_root_find (root, path, NULL);
+      if (node < 0 || fstat (node, &st) < 0)
+        return FALSE;
+    }
+  else if (stat (path, &st) < 0)
+    return FALSE;
+  return st.st_dev == inode->dev && st.st_ino == inode->ino;
 }
 
 ImgFile *
@@ -174,7 +189,7 @@ img_file_open (const char *path, const ImgFileParams *params, GError **error)
       file->inode = open_inode (path, params, error);
       if (file->inode == NULL)
         return NULL;
-      if (is_current (file->inode, path))
+      if (is_current (file->inode, path, params->is_named ? params->root : NULL))
         return measure (file, error) ? g_steal_pointer (&file) : NULL;
       img_inode_unref (g_steal_pointer (&file->inode));
     }

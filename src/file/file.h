@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "file/root.h"
 #include "lock/image-lock.h"
 #include "lock/verify.h"
 
@@ -18,6 +19,8 @@ typedef struct
   gboolean is_writable;  /* open for reading and writing, else for reading only */
   gboolean is_exclusive; /* of a block device: refused while the kernel uses it (O_EXCL) */
   gboolean is_named;     /* an image names it: see img_node_find_named() */
+  const ImgRoot *root;   /* borrowed; what is named must be in it; or NULL */
+  gboolean no_devices;   /* a block device is refused, without being opened */
   ImgLocking locking;
   ImgPermSet permissions; /* what to lock */
   gint64 lock_wait;       /* microseconds, IMG_WAIT_NONE or IMG_WAIT_FOREVER */

@@ -49,16 +49,26 @@ img_node_find (const char *path, struct stat *st, GError **error)
   return check (open (path, O_PATH | O_CLOEXEC), path, st, error);
 }
 
-int
-img_node_find_named (const char *path, struct stat *st, GError **error)
+static int
+open_anywhere (const char *path)
 {
   struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS };
-  struct statfs fs;
-  g_auto (ImgFd) node = (int)syscall (SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+  int node = (int)syscall (SYS_openat2, AT_FDCWD, path, &how, sizeof how);
 
   /* Linux before 5.6, or a sandbox that does not know the call. */
   if (node < 0 && (errno == ENOSYS || errno == EPERM))
     node = open (path, O_PATH | O_CLOEXEC);
+  return node;
+}
+
+int
+img_node_find_named (const char *path, const ImgRoot *root, struct stat *st, GError **error)
+{
+  struct statfs fs;
+  g_auto (ImgFd) node = root == NULL ? open_anywhere (path) : img_root_find (root, path, error);
+
+  if (node < 0 && root != NULL)
+    return -1;
   if (node >= 0 && fstatfs (node, &fs) == 0
       && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC))
     {

@@ -11,6 +11,7 @@
  *   setlk   the same, but asking (F_GETLK) still works
  *   getlk   asking fails with ENOSYS, locking works
  *   lease   F_SETLEASE fails with EINVAL: nothing can be proven by taking a lease
+ *   openat2 that call fails with ENOSYS: a kernel before 5.6
  */
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #if defined(__x86_64__) && !defined(__ILP32__)
@@ -50,15 +52,17 @@ typedef struct
 {
   const char *name;
   unsigned int error;
-  unsigned int commands[6]; /* 0 ends the list */
+  unsigned int commands[6]; /* of fcntl(); 0 ends the list, and an empty one is for another call */
+  unsigned int call;        /* that one, whatever its arguments are */
 } Lack;
 
 static const Lack lacks[] = {
-  { "ofd", EINVAL, { OFD_GETLK, OFD_SETLK, OFD_SETLKW } },
-  { "all", ENOLCK, { GETLK, SETLK, SETLKW, OFD_GETLK, OFD_SETLK, OFD_SETLKW } },
-  { "setlk", ENOLCK, { SETLK, SETLKW, OFD_SETLK, OFD_SETLKW } },
-  { "getlk", ENOSYS, { GETLK, OFD_GETLK } },
-  { "lease", EINVAL, { SETLEASE } },
+  { "ofd", EINVAL, { OFD_GETLK, OFD_SETLK, OFD_SETLKW }, 0 },
+  { "all", ENOLCK, { GETLK, SETLK, SETLKW, OFD_GETLK, OFD_SETLK, OFD_SETLKW }, 0 },
+  { "setlk", ENOLCK, { SETLK, SETLKW, OFD_SETLK, OFD_SETLKW }, 0 },
+  { "getlk", ENOSYS, { GETLK, OFD_GETLK }, 0 },
+  { "lease", EINVAL, { SETLEASE }, 0 },
+  { "openat2", ENOSYS, { 0 }, SYS_openat2 },
 };
 
 static const Lack *
@@ -88,8 +92,13 @@ install (const Lack *lack)
                                             (unsigned char)(yes), (unsigned char)(no))
 
   STATEMENT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, arch));
-  JUMP (THIS_ARCH, 0, 3 + 2 * commands);
+  JUMP (THIS_ARCH, 0, 3 + 2 * commands + (lack->call != 0 ? 2 : 0));
   STATEMENT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr));
+  if (lack->call != 0)
+    {
+      JUMP (lack->call, 0, 1);
+      STATEMENT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | lack->error);
+    }
   JUMP (FCNTL_NUMBER, 0, 1 + 2 * commands);
   STATEMENT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, args[1]));
   for (unsigned int i = 0; i < commands; i++)
@@ -113,7 +122,8 @@ main (int argc, char **argv)
 
   if (lack == NULL)
     {
-      fprintf (stderr, "usage: without-locks ofd|all|setlk|getlk|lease COMMAND [ARGUMENT]...\n");
+      fprintf (stderr,
+               "usage: without-locks ofd|all|setlk|getlk|lease|openat2 COMMAND [ARGUMENT]...\n");
       return 125;
     }
   if (install (lack) != 0)

@@ -30,6 +30,58 @@ describe_facts (const ImgDisk *disk, ImgFact *facts, GError **error)
   return TRUE;
 }
 
+/* So much of them is enough for everybody who means well. */
+#define MANY 1024
+
+/* Bits of the header that are not known, and what else is strange. */
+static void
+describe_strange_features (const Qcow2 *q, ImgDescription *description)
+{
+  guint64 compatible = q->compatible & ~QCOW2_LAZY_REFCOUNTS;
+  guint64 autoclear = q->autoclear & ~(QCOW2_BITMAPS | QCOW2_RAW_DATA_FILE);
+
+  if (compatible != 0)
+    img_description_add_feature (
+        description,
+        g_strdup_printf ("unknown compatible bits 0x%" G_GINT64_MODIFIER "x", compatible), FALSE);
+  if (autoclear != 0)
+    img_description_add_feature (
+        description,
+        g_strdup_printf ("unknown autoclear bits 0x%" G_GINT64_MODIFIER "x", autoclear), FALSE);
+  if (q->strange_extension != 0)
+    img_description_add_feature (
+        description, g_strdup_printf ("unknown header extension 0x%08x", q->strange_extension),
+        FALSE);
+}
+
+/* All that not every image has; unknown incompatible bits have been refused before. */
+static void
+describe_features (const Qcow2 *q, ImgDescription *description)
+{
+  const struct
+  {
+    gboolean is_used;
+    const char *name;
+    gboolean is_harmless;
+  } features[] = {
+    { (q->incompatible & QCOW2_DIRTY) != 0, "dirty", TRUE },
+    { (q->incompatible & QCOW2_CORRUPT) != 0, "corrupt", FALSE },
+    { (q->incompatible & QCOW2_DATA_FILE) != 0, "data-file", FALSE },
+    { (q->incompatible & QCOW2_COMPRESSION) != 0, "compression-type", TRUE },
+    { (q->incompatible & QCOW2_EXTENDED_L2) != 0, "extended-l2", TRUE },
+    { (q->compatible & QCOW2_LAZY_REFCOUNTS) != 0, "lazy-refcounts", TRUE },
+    { q->n_bitmaps > 0, "bitmaps", q->n_bitmaps <= MANY },
+    { (q->autoclear & QCOW2_RAW_DATA_FILE) != 0, "data-file-raw", FALSE },
+    { q->n_snapshots > 0, "snapshots", q->n_snapshots <= MANY },
+    { q->crypt != QCOW2_CRYPT_NONE, "encryption", FALSE },
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (features); i++)
+    if (features[i].is_used)
+      img_description_add_feature (description, g_strdup (features[i].name),
+                                   features[i].is_harmless);
+  describe_strange_features (q, description);
+}
+
 gboolean
 qcow2_describe (ImgDisk *disk, ImgDescription *description, GError **error)
 {
@@ -38,6 +90,7 @@ qcow2_describe (ImgDisk *disk, ImgDescription *description, GError **error)
   description->cluster_size = q->cluster_size;
   description->is_encrypted = q->crypt != QCOW2_CRYPT_NONE;
   description->is_dirty = (q->incompatible & QCOW2_DIRTY) != 0;
+  describe_features (q, description);
   if (q->n_snapshots > 0)
     {
       description->snapshots = qcow2_snapshots_read (q, error);

@@ -135,6 +135,15 @@ take_luks (Qcow2 *q, const Extension *extension, GError **error)
   return qcow2_check_table (q, "LUKS header", q->luks_offset, q->luks_length, 1, G_MAXINT64, error);
 }
 
+/* It is left out; that it was there may matter to whoever does not trust the image. */
+static gboolean
+note_strange (Qcow2 *q, const Extension *extension)
+{
+  if (q->strange_extension == 0)
+    q->strange_extension = extension->type;
+  return TRUE;
+}
+
 static gboolean
 take (Qcow2 *q, ImgDisk *disk, const Extension *extension, GError **error)
 {
@@ -144,15 +153,18 @@ take (Qcow2 *q, ImgDisk *disk, const Extension *extension, GError **error)
       if (extension->length > QCOW2_MAX_BACKING_FORMAT)
         return throw_bad (q, "format of the backing file", error);
       return take_text (q, extension, "format of the backing file", &disk->backing.format, error);
+    case QCOW2_EXTENSION_FEATURE_NAMES:
+      return TRUE;
     case QCOW2_EXTENSION_DATA_FILE_NAME:
-      return (q->incompatible & QCOW2_DATA_FILE) == 0
-             || take_text (q, extension, "name of the data file", &disk->data_file.name, error);
+      if ((q->incompatible & QCOW2_DATA_FILE) == 0)
+        return note_strange (q, extension);
+      return take_text (q, extension, "name of the data file", &disk->data_file.name, error);
     case QCOW2_EXTENSION_BITMAPS:
       return take_bitmaps (q, extension, error);
     case QCOW2_EXTENSION_LUKS_HEADER:
       return take_luks (q, extension, error);
     default:
-      return TRUE;
+      return note_strange (q, extension);
     }
 }
 

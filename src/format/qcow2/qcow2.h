@@ -79,6 +79,7 @@ typedef struct
   guint32 n_bitmaps; /* 0 also if they are not to be believed */
   guint64 bitmap_directory_offset, bitmap_directory_bytes;
   guint64 luks_offset, luks_length; /* 0: there is none */
+  guint32 strange_extension;        /* the first one that is not known, or out of place; or 0 */
 
   /* For reading; NULL before. */
   Qcow2Tables *tables;     /* owned */
