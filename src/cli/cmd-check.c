@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imgtool check: verify an image's metadata. Raw images have none. */
+#include <unistd.h>
+
 #include "base/text.h"
+#include "cli/check-print.h"
 #include "cli/command.h"
 #include "cli/info-print.h"
 #include "cli/output.h"
+#include "cli/program-name.h"
+#include "cli/progress.h"
 
 typedef struct
 {
@@ -47,8 +52,9 @@ report_truncated (const ImgInfo *info, json_t *images)
   json_array_append_new (images, object);
 }
 
+/* Raw images have nothing to check, but perhaps a partition table. */
 static int
-check (const ImgImageSpec *spec, const Params *params, json_t *images)
+check_raw (const ImgImageSpec *spec, const Params *params, json_t *images)
 {
   ImgOpenParams open_params = cli_open_params (&params->read, spec);
   g_autofree char *safe = img_text_escape (spec->path, -1);
@@ -60,13 +66,6 @@ check (const ImgImageSpec *spec, const Params *params, json_t *images)
       cli_print_error (error);
       return CLI_EXIT_FAILURE;
     }
-  if (!info->is_raw)
-    {
-      g_autofree char *message = g_strdup_printf (
-          "'%s' is %s, and checking that is not supported yet", safe, info->format);
-      cli_print_remark (message);
-      return CLI_EXIT_FAILURE;
-    }
   if (!params->read.common.quiet)
     cli_info_warn (info, params->read.common.verbose);
   if (info->content.is_truncated && images != NULL)
@@ -74,6 +73,70 @@ check (const ImgImageSpec *spec, const Params *params, json_t *images)
   g_autofree char *text = g_strdup_printf ("'%s': This image format does not support checks", safe);
   cli_print_remark (text);
   return CLI_EXIT_UNSUPPORTED;
+}
+
+static int
+status_of (const ImgCheckResult *result)
+{
+  return result->errors > 0                          ? CLI_EXIT_FAILURE
+         : result->corruptions > 0                   ? CLI_EXIT_CORRUPT
+         : result->leaks > 0 || result->past_end > 0 ? CLI_EXIT_LEAKS
+                                                     : CLI_EXIT_OK;
+}
+
+static void
+report (const ImgCheckReport *found, const Params *params, gboolean is_one_of_many, GString *output,
+        json_t *images)
+{
+  if (params->read.common.quiet)
+    return;
+  if (found->warning != NULL && !(cli_is_qemu_img () && !params->read.common.verbose))
+    cli_print_warning (found->warning);
+  if (found->remark != NULL && params->read.common.verbose)
+    cli_print_remark (found->remark);
+  if (is_one_of_many && images == NULL)
+    {
+      g_autofree char *safe = img_text_escape (found->path, -1);
+      g_string_append_printf (output, "%simage: %s\n", output->len > 0 ? "\n" : "", safe);
+      if (img_check_n_findings (&found->result) > 0)
+        cli_print_remark (safe);
+    }
+  cli_check_print_findings (found);
+  if (images != NULL)
+    json_array_append_new (images, cli_check_to_json (found));
+  else
+    cli_check_append_text (output, found);
+}
+
+static int
+check (const ImgImageSpec *spec, const Params *params, gboolean is_one_of_many, GString *output,
+       json_t *images)
+{
+  ImgCheckJob job = { .open = cli_open_params (&params->read, spec) };
+  gboolean is_shown = !params->read.common.quiet && isatty (STDERR_FILENO);
+  g_autoptr (GError) error = NULL;
+  CliProgress *progress = cli_progress_new (is_shown ? CLI_PROGRESS_LINE : CLI_PROGRESS_NONE, -1);
+
+  job.progress = cli_progress_hook (progress);
+  g_autoptr (ImgCheckReport) found = img_check_image (spec->path, &job, &error);
+  if (!cli_progress_finish (progress, found != NULL))
+    return CLI_EXIT_FAILURE;
+  if (found == NULL)
+    {
+      cli_print_error (error);
+      return CLI_EXIT_FAILURE;
+    }
+  if (!found->has_check)
+    return check_raw (spec, params, images);
+  if (params->with_repair)
+    {
+      cli_print_remark ("repairing is not supported yet");
+      return CLI_EXIT_FAILURE;
+    }
+  report (found, params, is_one_of_many, output, images);
+  if (found->result.errors > 0)
+    cli_print_remark ("Check failed");
+  return status_of (&found->result);
 }
 
 static int
@@ -96,7 +159,7 @@ run (gpointer data, char **operands, GString *output, GError **error)
       g_auto (ImgImageSpec) spec = { 0 };
       if (!cli_image_spec (&params->read.common, operands[i], &spec, error))
         break;
-      int status = check (&spec, params, images);
+      int status = check (&spec, params, operands[1] != NULL, output, images);
       worst = MAX (worst, status);
     }
   if (images != NULL && operands[1] != NULL && json_array_size (images) > 0)

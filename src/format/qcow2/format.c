@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/text.h"
-#include "format/qcow2/qcow2.h"
+#include "format/qcow2/check.h"
 
 /* What a disk may keep of its tables, and spend on decompressing, if nobody says less. */
 #define TABLES_BUDGET ((gsize)8 << 20)
@@ -75,5 +75,6 @@ const ImgFormat img_qcow2_format = {
   .describe = qcow2_describe,
   .read = qcow2_read,
   .map = map,
+  .check = qcow2_check,
   .close = close_state,
 };
