@@ -68,3 +68,20 @@ cli_check_to_json (const ImgCheckReport *report)
     set_findings (object, result);
   return object;
 }
+
+json_t *
+cli_repair_to_json (const ImgRepairReport *report)
+{
+  json_t *plan = json_object ();
+
+  for (guint i = 0; i < IMG_N_STAGES; i++)
+    {
+      if (report->stages[i].n_places == 0)
+        continue;
+      json_object_set_new (plan, img_stage_name (i),
+                           json_pack ("{s:I, s:I}", "places",
+                                      (json_int_t)report->stages[i].n_places, "bytes",
+                                      (json_int_t)report->stages[i].bytes));
+    }
+  return plan;
+}

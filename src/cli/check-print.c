@@ -21,6 +21,19 @@ prefix_of (const ImgFinding *finding)
     }
 }
 
+/* "ERROR", and behind it the text, which may begin with a colon. */
+static void
+append_finding (GString *text, const ImgFinding *finding, const ImgCheckResult *before,
+                const ImgCheckResult *after)
+{
+  gboolean is_repaired
+      = after != NULL && after->n_of_kind[finding->kind] < before->n_of_kind[finding->kind];
+  gboolean has_colon = finding->text[0] == ':';
+
+  g_string_append_printf (text, "%s%s", is_repaired ? "Repairing" : prefix_of (finding),
+                          is_repaired && has_colon ? finding->text + 1 : finding->text);
+}
+
 /* What of the guest it is about, which qemu-img does not say. */
 static void
 append_place (GString *text, const ImgFindingPlace *place)
@@ -40,7 +53,7 @@ append_place (GString *text, const ImgFindingPlace *place)
 }
 
 void
-cli_check_print_findings (const ImgCheckReport *report)
+cli_check_print_findings (const ImgCheckReport *report, const ImgCheckReport *after)
 {
   const ImgCheckResult *result = &report->result;
   guint64 total = img_check_n_findings (result);
@@ -49,7 +62,7 @@ cli_check_print_findings (const ImgCheckReport *report)
   for (guint i = 0; i < result->findings->len; i++)
     {
       const ImgFinding *finding = result->findings->pdata[i];
-      g_string_append_printf (text, "%s%s", prefix_of (finding), finding->text);
+      append_finding (text, finding, result, after == NULL ? NULL : &after->result);
       if (!cli_is_qemu_img ())
         append_place (text, &finding->place);
       g_string_append_c (text, '\n');
@@ -58,6 +71,33 @@ cli_check_print_findings (const ImgCheckReport *report)
     g_string_append_printf (text, "%u of %" G_GUINT64_FORMAT " findings are shown\n",
                             result->findings->len, total);
   cli_write_stderr (text);
+}
+
+void
+cli_repair_append_text (GString *text, const ImgRepairReport *report, gboolean is_dry_run)
+{
+  if (is_dry_run)
+    {
+      g_string_append_printf (text,
+                              "A repair would write to %" G_GUINT64_FORMAT
+                              " places of the image; nothing was written.\n",
+                              report->n_places);
+      for (guint i = 0; i < IMG_N_STAGES; i++)
+        if (report->stages[i].n_places > 0)
+          g_string_append_printf (
+              text, "    %s: %" G_GUINT64_FORMAT " places, %" G_GUINT64_FORMAT " bytes\n",
+              img_stage_name (i), report->stages[i].n_places, report->stages[i].bytes);
+      return;
+    }
+  if (report->after == NULL
+      || (report->after->result.leaks_fixed == 0 && report->after->result.corruptions_fixed == 0))
+    return;
+  g_string_append_printf (text,
+                          "The following inconsistencies were found and repaired:\n\n"
+                          "    %" G_GUINT64_FORMAT " leaked clusters\n    %" G_GUINT64_FORMAT
+                          " corruptions\n\nDouble checking the fixed image now...\n",
+                          report->after->result.leaks_fixed,
+                          report->after->result.corruptions_fixed);
 }
 
 static void

@@ -3,10 +3,16 @@
 #pragma once
 
 #include "cli/json.h"
-#include "engine/check.h"
+#include "engine/repair.h"
 
-/* The findings, a line each, on stderr. */
-void cli_check_print_findings (const ImgCheckReport *report);
+/* The findings, a line each, on stderr. @after is what is left of them after a repair, or NULL. */
+void cli_check_print_findings (const ImgCheckReport *report, const ImgCheckReport *after);
+
+/* What a repair did, or would do. */
+void cli_repair_append_text (GString *text, const ImgRepairReport *report, gboolean is_dry_run);
+
+/* The "plan" object; a new reference. */
+json_t *cli_repair_to_json (const ImgRepairReport *report);
 
 void cli_check_append_text (GString *text, const ImgCheckReport *report);
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "disk/disk.h"
+#include "disk/plan.h"
 
 #define IMG_CHECK_MAX_KEPT 100
 
@@ -67,6 +68,8 @@ typedef struct
 typedef struct
 {
   gboolean with_data; /* read and decompress all content too */
+  ImgPlan *plan;      /* borrowed: add what is to be done about it; NULL: nothing is */
+  ImgRepair repair;   /* what may be done */
   /* How far it has come, in bytes of metadata; may be NULL. */
   void (*progress) (guint64 done, guint64 total, gpointer closure);
   gpointer closure;

@@ -34,6 +34,8 @@ look_inside (ImgCheckReport *report, ImgFile *file, const ImgCheckJob *job, GErr
 {
   Teller teller = { .progress = &job->progress };
   ImgCheckParams params = { .with_data = job->with_data,
+                            .plan = job->plan,
+                            .repair = job->repair,
                             .progress = job->progress.show != NULL ? tell : NULL,
                             .closure = &teller };
   g_autoptr (ImgDisk) disk = img_disk_open (file, report->format, error);
@@ -45,21 +47,43 @@ look_inside (ImgCheckReport *report, ImgFile *file, const ImgCheckJob *job, GErr
 }
 
 ImgCheckReport *
-img_check_image (const char *path, const ImgCheckJob *job, GError **error)
+img_check_file (ImgFile *file, const char *format, const ImgCheckJob *job, GError **error)
 {
   g_autoptr (ImgCheckReport) report = g_new0 (ImgCheckReport, 1);
 
-  report->path = g_strdup (path);
+  report->path = g_strdup (img_file_path (file));
+  report->format = format;
   img_check_result_init (&report->result);
-  g_autoptr (ImgFile) file = img_open (path, IMG_USE_CHECK, &job->open, &report->format, error);
-  if (file == NULL)
-    return NULL;
   report->warning = g_strdup (img_lock_warning (img_file_lock (file)));
   report->remark = g_strdup (img_lock_remark (img_file_lock (file)));
   /* Metadata may stay in the page cache: whoever uses the image next wants the same. */
   if (!img_file_set_cache (file, IMG_CACHE_UNSAFE, error) || !look_inside (report, file, job, error)
       || !img_file_verify_lock (file, NULL, error))
     return NULL;
+  return g_steal_pointer (&report);
+}
+
+ImgCheckReport *
+img_check_image (const char *path, const ImgCheckJob *job, GError **error)
+{
+  const char *format;
+  g_autoptr (ImgFile) file = img_open (path, IMG_USE_CHECK, &job->open, &format, error);
+
+  return file == NULL ? NULL : img_check_file (file, format, job, error);
+}
+
+ImgCheckReport *
+img_check_probe (const char *path, const ImgOpenParams *params, gboolean *has_check, GError **error)
+{
+  g_autoptr (ImgCheckReport) report = g_new0 (ImgCheckReport, 1);
+  g_autoptr (ImgFile) file = img_open (path, IMG_USE_CHECK, params, &report->format, error);
+  g_autoptr (ImgDisk) disk = file == NULL ? NULL : img_disk_open (file, report->format, error);
+
+  if (disk == NULL)
+    return NULL;
+  img_check_result_init (&report->result);
+  report->path = g_strdup (path);
+  report->has_check = *has_check = disk->format->check != NULL;
   return g_steal_pointer (&report);
 }
 

@@ -10,6 +10,8 @@ typedef struct
 {
   ImgOpenParams open;
   gboolean with_data; /* read all content too */
+  ImgPlan *plan;      /* borrowed; see ImgCheckParams */
+  ImgRepair repair;
   ImgProgress progress;
 } ImgCheckJob;
 
@@ -26,5 +28,15 @@ typedef struct
  * IMG_ERROR_LOCK_LOST. */
 G_GNUC_WARN_UNUSED_RESULT
 ImgCheckReport *img_check_image (const char *path, const ImgCheckJob *job, GError **error);
+
+/* Only open it, as for a check, and see what it is: a report without a result. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgCheckReport *img_check_probe (const char *path, const ImgOpenParams *params, gboolean *has_check,
+                                 GError **error);
+
+/* img_check_image() for @file, which is open and locked. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgCheckReport *img_check_file (ImgFile *file, const char *format, const ImgCheckJob *job,
+                                GError **error);
 void img_check_report_free (ImgCheckReport *report);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgCheckReport, img_check_report_free)

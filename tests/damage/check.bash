@@ -69,3 +69,36 @@ bitmap_directory() {
   hex=$(head -c 4096 "$1" | od -An -v -tx1 | tr -d ' \n' | grep -o '2385287500000018.\{48\}')
   echo $((16#${hex: -16}))
 }
+
+# both_repair [leaks]: repairs a copy of disk.qcow2 with each; theirs.qcow2 and ours.qcow2, and the
+# exit status in their_status and our_status
+both_repair() {
+  local what=${1:-all}
+  cp disk.qcow2 theirs.qcow2
+  cp disk.qcow2 ours.qcow2
+  their_status=0 our_status=0
+  timeout 60 qemu-img check -r "$what" -f qcow2 theirs.qcow2 >their.out 2>their.err || their_status=$?
+  timeout 60 "$IMGTOOL" check -r "$what" -f qcow2 ours.qcow2 >our.out 2>our.err || our_status=$?
+}
+
+# same_content: what the guest sees, and each snapshot, is the same after both repairs
+same_content() {
+  qemu-img compare -q -f qcow2 -F qcow2 theirs.qcow2 ours.qcow2
+}
+
+# repaired [leaks]: both say that all is well after it, each of both images
+repaired() {
+  both_repair "$@"
+  [[ $our_status == 0 ]] || {
+    echo "status $our_status, that of qemu-img $their_status"
+    head -n 20 our.err our.out
+    return 1
+  }
+  qemu-img check -q -f qcow2 ours.qcow2
+  imgtool check -q -f qcow2 ours.qcow2
+  # What qemu-img leaves is accepted as it accepts it itself.
+  if qemu-img check -q -f qcow2 theirs.qcow2 2>/dev/null; then
+    imgtool check -q -f qcow2 theirs.qcow2
+  fi
+  same_content
+}

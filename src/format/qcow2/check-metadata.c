@@ -58,9 +58,13 @@ check_bitmap_entry (Qcow2Check *check, guint64 entry, const char *safe_name,
 
   if ((entry & BITMAP_RESERVED) != 0 || (offset & (q->cluster_size - 1)) != 0
       || (offset != 0 && (entry & BITMAP_ALL_ONES) != 0))
-    img_check_note (check->result, IMG_FINDING_BITMAP, 1, place,
-                    " bitmap '%s' has a table entry that cannot be right: %" G_GINT64_MODIFIER "x",
-                    safe_name, entry);
+    {
+      check->n_lost++;
+      img_check_note (check->result, IMG_FINDING_BITMAP, 1, place,
+                      " bitmap '%s' has a table entry that cannot be right: %" G_GINT64_MODIFIER
+                      "x",
+                      safe_name, entry);
+    }
   else if (offset != 0)
     qcow2_check_refer (check, offset, q->cluster_size, 1, place);
 }

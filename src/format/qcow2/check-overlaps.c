@@ -6,9 +6,10 @@
 #include "format/qcow2/check.h"
 
 void
-qcow2_check_add_overlap (Qcow2Check *check, guint64 cluster, const ImgFindingPlace *place)
+qcow2_check_add_overlap (Qcow2Check *check, guint64 cluster, guint64 times,
+                         const ImgFindingPlace *place)
 {
-  Qcow2Overlap overlap = { .cluster = cluster, .place = *place };
+  Qcow2Overlap overlap = { .cluster = cluster, .times = times, .place = *place };
 
   if (check->overlaps->len < QCOW2_MAX_OVERLAPS)
     g_array_append_val (check->overlaps, overlap);

@@ -23,9 +23,8 @@ read_reftable (Qcow2Check *check, GError **error)
   return TRUE;
 }
 
-/* Where block @index is; FALSE: there is none that could be read, and all its refcounts are 0. */
-static gboolean
-block_offset (const Qcow2Check *check, guint64 index, guint64 *offset)
+gboolean
+qcow2_check_find_block (const Qcow2Check *check, guint64 index, guint64 *offset)
 {
   if (index >= check->n_reftable)
     return FALSE;
@@ -48,10 +47,10 @@ run_of_blocks (const Qcow2Check *check, guint64 index, guint64 end)
 {
   guint64 first, next, length = check->q->cluster_size;
 
-  if (!block_offset (check, index, &first))
+  if (!qcow2_check_find_block (check, index, &first))
     return 0;
-  while (++index < end && length < check->window.size && block_offset (check, index, &next)
-         && next == first + length)
+  while (++index < end && length < check->window.size
+         && qcow2_check_find_block (check, index, &next) && next == first + length)
     length += check->q->cluster_size;
   return length;
 }
@@ -66,7 +65,7 @@ qcow2_check_load_refcount (const Qcow2Check *check, guint64 cluster, guint64 *re
   guint bits = 1u << q->refcount_order;
 
   *refcount = 0;
-  if (!block_offset (check, cluster / check->block_entries, &offset))
+  if (!qcow2_check_find_block (check, cluster / check->block_entries, &offset))
     return TRUE;
   if (!qcow2_check_read (check, offset + index * bits / 8, bytes, MAX (bits / 8, 1), error))
     return FALSE;
@@ -113,13 +112,13 @@ qcow2_check_load_refcounts (Qcow2Check *check, GError **error)
   if (!read_reftable (check, error))
     return FALSE;
   for (guint64 i = 0; i < check->n_reftable; i++)
-    if (block_offset (check, i, &offset))
+    if (qcow2_check_find_block (check, i, &offset))
       qcow2_set_add (check->metadata, offset >> check->q->cluster_bits);
   n = MIN (check->n_reftable, (check->n_room + check->block_entries - 1) / check->block_entries);
   check->total += 2 * n * check->q->cluster_size;
   for (guint64 i = 0; i < n; i++)
     {
-      if (!block_offset (check, i, &offset))
+      if (!qcow2_check_find_block (check, i, &offset))
         continue;
       const guint8 *block = qcow2_check_get (check, offset, (gsize)check->q->cluster_size,
                                              run_of_blocks (check, i, n), error);
@@ -291,7 +290,7 @@ compare_past_end (Qcow2Check *check, guint64 first_index, GError **error)
   guint64 offset, last = 0;
 
   for (guint64 i = first_index; i < check->n_reftable; i++)
-    if (block_offset (check, i, &offset))
+    if (qcow2_check_find_block (check, i, &offset))
       g_array_append_val (offsets, offset);
   g_array_sort (offsets, by_number);
   for (guint i = 0; i < offsets->len; i++)
@@ -324,7 +323,7 @@ qcow2_check_compare (Qcow2Check *check, GError **error)
           note_unreadable (check, i, end - first);
           continue;
         }
-      if (block_offset (check, i, &offset))
+      if (qcow2_check_find_block (check, i, &offset))
         {
           block = qcow2_check_get (check, offset, (gsize)check->q->cluster_size,
                                    run_of_blocks (check, i, n), error);

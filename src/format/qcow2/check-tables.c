@@ -129,12 +129,14 @@ take_l1_entry (Qcow2Check *check, guint64 entry, guint64 index, guint64 times, g
     qcow2_check_refer (check, ref.host_offset, q->cluster_size, times, place);
   else
     qcow2_check_refer_metadata (check, "L2 table", ref.host_offset, q->cluster_size, times, place);
-  if ((ref.host_offset & (q->cluster_size - 1)) != 0)
-    img_check_note (check->result, IMG_FINDING_ENTRY, times, place,
-                    " l2_offset=%" G_GINT64_MODIFIER
-                    "x: Table is not cluster aligned; L1 entry corrupted",
-                    ref.host_offset);
   add_table (check, &ref);
+  if ((ref.host_offset & (q->cluster_size - 1)) == 0)
+    return;
+  check->n_lost++;
+  img_check_note (check->result, IMG_FINDING_ENTRY, times, place,
+                  " l2_offset=%" G_GINT64_MODIFIER
+                  "x: Table is not cluster aligned; L1 entry corrupted",
+                  ref.host_offset);
 }
 
 static gboolean
@@ -250,6 +252,7 @@ snapshot_is_bad (Qcow2Check *check, const Qcow2Snapshot *snapshot)
                     id, name, snapshot->l1_entries);
   else
     return FALSE;
+  check->n_lost++;
   return TRUE;
 }
 
@@ -370,6 +373,7 @@ take_compressed (Walk *walk, guint64 index, guint64 entry, guint64 bitmap)
     }
   if (bitmap != 0)
     {
+      check->n_lost++;
       img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
                       " compressed cluster %" G_GUINT64_FORMAT
                       " with non-zero subcluster allocation bitmap, entry=0x%" G_GINT64_MODIFIER
@@ -399,6 +403,7 @@ judge_standard (Walk *walk, guint64 entry, guint64 bitmap)
                     offset);
   if ((offset & (check->q->cluster_size - 1)) == 0)
     return;
+  check->n_lost += has_data ? 1 : 0;
   img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
                   has_data ? " offset=%" G_GINT64_MODIFIER
                              "x: Data cluster is not properly aligned; L2 entry corrupted."
@@ -437,7 +442,7 @@ take_standard (Walk *walk, guint64 index, guint64 entry, guint64 bitmap, GError 
   if (!check->has_data_file)
     {
       if (qcow2_set_has (check->metadata, offset >> q->cluster_bits))
-        qcow2_check_add_overlap (check, offset >> q->cluster_bits, &walk->place);
+        qcow2_check_add_overlap (check, offset >> q->cluster_bits, walk->times, &walk->place);
       qcow2_check_refer (check, offset, q->cluster_size, walk->times, &walk->place);
     }
   /* QEMU does not look for the flag in what an L1 entry without an offset leads to. */

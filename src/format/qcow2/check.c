@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "format/qcow2/check.h"
-
 #include <string.h>
+
+#include "format/qcow2/repair.h"
 
 /* QEMU counts clusters in an int. */
 #define MAX_CLUSTERS ((guint64)G_MAXINT32)
@@ -101,6 +101,7 @@ qcow2_check_refer (Qcow2Check *check, guint64 offset, guint64 length, guint64 ti
   if (offset + length >= check->file_size + q->cluster_size)
     {
       check->n_dangling += times;
+      check->n_lost++;
       img_check_note (check->result, IMG_FINDING_PAST_END, times, place,
                       ": counting reference for region exceeding the end of the file by one "
                       "cluster or more: offset 0x%" G_GINT64_MODIFIER "x size 0x%" G_GINT64_MODIFIER
@@ -126,12 +127,14 @@ qcow2_check_note_cut (Qcow2Check *check, const char *what, guint64 offset, guint
 {
   ImgFindingPlace here = { .host_offset = offset };
 
-  if (offset + length > check->file_size
-      && offset + length < check->file_size + check->q->cluster_size)
-    img_check_note (check->result, IMG_FINDING_CUT_TABLE, times, place != NULL ? place : &here,
-                    " the %s at offset %" G_GUINT64_FORMAT " ends at %" G_GUINT64_FORMAT
-                    ", but the file ends at %" G_GUINT64_FORMAT ": the image is truncated",
-                    what, offset, offset + length, check->file_size);
+  if (offset + length <= check->file_size
+      || offset + length >= check->file_size + check->q->cluster_size)
+    return;
+  check->n_lost++;
+  img_check_note (check->result, IMG_FINDING_CUT_TABLE, times, place != NULL ? place : &here,
+                  " the %s at offset %" G_GUINT64_FORMAT " ends at %" G_GUINT64_FORMAT
+                  ", but the file ends at %" G_GUINT64_FORMAT ": the image is truncated",
+                  what, offset, offset + length, check->file_size);
 }
 
 void
@@ -211,5 +214,7 @@ qcow2_check (ImgDisk *disk, const ImgCheckParams *params, ImgCheckResult *result
   g_auto (Qcow2Check) check = { 0 };
 
   qcow2_check_init (&check, disk, params, result);
-  return qcow2_check_run (&check, error);
+  return qcow2_check_run (&check, error)
+         && (params->plan == NULL
+             || qcow2_repair_plan (&check, params->repair, params->plan, error));
 }

@@ -31,7 +31,7 @@ typedef struct
 /* Data of the guest where there is also metadata. */
 typedef struct
 {
-  guint64 cluster;
+  guint64 cluster, times;
   ImgFindingPlace place; /* of the entry */
 } Qcow2Overlap;
 
@@ -70,6 +70,7 @@ typedef struct
   Qcow2Window window;
   guint64 done, total;   /* bytes of metadata */
   guint64 n_dangling;    /* references past the end of the file */
+  guint64 n_lost;        /* things that may refer to clusters, and it is not known to which */
   GArray *overlaps;      /* owned Qcow2Overlap, at most QCOW2_MAX_OVERLAPS */
   gboolean must_rebuild; /* the refcounts cannot be mended in place */
 } Qcow2Check;
@@ -120,6 +121,9 @@ void qcow2_check_note_cut (Qcow2Check *check, const char *what, guint64 offset, 
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_check_load_refcounts (Qcow2Check *check, GError **error);
 
+/* Where block @index is; FALSE: there is none that could be read, and all its refcounts are 0. */
+gboolean qcow2_check_find_block (const Qcow2Check *check, guint64 index, guint64 *offset);
+
 /* The refcount of a cluster in the file, wherever that is. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_check_load_refcount (const Qcow2Check *check, guint64 cluster, guint64 *refcount,
@@ -141,8 +145,10 @@ gboolean qcow2_check_metadata (Qcow2Check *check, GError **error);
 
 /* ---- check-overlaps.c ---- */
 
-/* The entry at @place says that @cluster, which has metadata, is data. */
-void qcow2_check_add_overlap (Qcow2Check *check, guint64 cluster, const ImgFindingPlace *place);
+/* The entry at @place, which @times tables have, says that @cluster, which has metadata, is data.
+ */
+void qcow2_check_add_overlap (Qcow2Check *check, guint64 cluster, guint64 times,
+                              const ImgFindingPlace *place);
 
 /* Those that the refcounts do not show, which QEMU takes for good, are corruptions of their own. */
 G_GNUC_WARN_UNUSED_RESULT

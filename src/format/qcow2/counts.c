@@ -137,6 +137,15 @@ qcow2_counts_add (Qcow2Counts *counts, guint64 cluster, guint64 times)
   return times - more;
 }
 
+void
+qcow2_counts_take_one (Qcow2Counts *counts, guint64 cluster)
+{
+  guint64 count = qcow2_counts_get (counts, cluster);
+  if (count > 0)
+    set_in_chunk (counts->chunks[cluster >> QCOW2_COUNTS_CHUNK_BITS], counts->order,
+                  cluster % QCOW2_COUNTS_CHUNK, count - 1);
+}
+
 /* ---- sets ---- */
 
 #define WORDS (QCOW2_SET_CHUNK / 64)

@@ -30,7 +30,10 @@ guint64 qcow2_counts_get (const Qcow2Counts *counts, guint64 cluster);
 /* Add @times; returns by how much that would go over what a refcount can be. */
 guint64 qcow2_counts_add (Qcow2Counts *counts, guint64 cluster, guint64 times);
 
-/* The same in few instructions; FALSE, and nothing is done, if it is not that simple. */
+/* One less, where it is not 0. */
+void qcow2_counts_take_one (Qcow2Counts *counts, guint64 cluster);
+
+/* The same as add() in few instructions; FALSE, and nothing is done, if it is not that simple. */
 static inline gboolean
 qcow2_counts_add_small (Qcow2Counts *counts, guint64 cluster, guint64 times)
 {
