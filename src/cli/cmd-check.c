@@ -1,31 +1,37 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* imgtool check: verify an image's metadata. Raw images have none. */
+#include <unistd.h>
+
 #include "base/text.h"
+#include "cli/check-print.h"
 #include "cli/command.h"
 #include "cli/info-print.h"
 #include "cli/output.h"
+#include "cli/program-name.h"
+#include "cli/progress.h"
 
 typedef struct
 {
   CliReadParams read;
-  gboolean with_repair;
+  int repair; /* ImgRepair */
+  gboolean dry_run;
+  const char *undo_file, *undo; /* where to keep what is overwritten; what to put back */
   int ignored;
   const CliOption *unsupported; /* an option that no format here can follow, or NULL */
 } Params;
 
-static gboolean
-set_repair (const CliOption *option, const char *value, gpointer field, GError **error)
-{
-  int which;
-  *(gboolean *)field = TRUE;
-  return cli_set_choice (option, value, &which, error);
-}
-
-static const CliChoice repair_choices[] = { { "leaks", 0 }, { "all", 1 }, { NULL, 0 } };
+static const CliChoice repair_choices[]
+    = { { "leaks", IMG_REPAIR_LEAKS }, { "all", IMG_REPAIR_ALL }, { NULL, 0 } };
 
 static const CliOption options[] = {
   { 'r', "repair", CLI_VALUE, NULL, "repair what is found (a raw image needs no repair)",
-    set_repair, offsetof (Params, with_repair), repair_choices },
+    cli_set_choice, offsetof (Params, repair), repair_choices },
+  { 0, "dry-run", CLI_NO_VALUE, NULL, "with -r: only say what would be written", cli_set_flag,
+    offsetof (Params, dry_run), NULL },
+  { 0, "undo-file", CLI_VALUE, "PATH", "with -r: keep what is overwritten in a new file PATH",
+    cli_set_string, offsetof (Params, undo_file), NULL },
+  { 0, "undo", CLI_VALUE, "PATH", "put back what a repair kept in the file PATH", cli_set_string,
+    offsetof (Params, undo), NULL },
   { 'T', "cache", CLI_VALUE, NULL, "no effect on what is checked", cli_set_choice,
     offsetof (Params, ignored), cli_cache_choices },
   { 0, "object", CLI_VALUE, "OBJECT", "not supported yet", cli_note_unsupported,
@@ -47,8 +53,9 @@ report_truncated (const ImgInfo *info, json_t *images)
   json_array_append_new (images, object);
 }
 
+/* Raw images have nothing to check, but perhaps a partition table. */
 static int
-check (const ImgImageSpec *spec, const Params *params, json_t *images)
+check_raw (const ImgImageSpec *spec, const Params *params, json_t *images)
 {
   ImgOpenParams open_params = cli_open_params (&params->read, spec);
   g_autofree char *safe = img_text_escape (spec->path, -1);
@@ -58,13 +65,6 @@ check (const ImgImageSpec *spec, const Params *params, json_t *images)
   if (info == NULL)
     {
       cli_print_error (error);
-      return CLI_EXIT_FAILURE;
-    }
-  if (!info->is_raw)
-    {
-      g_autofree char *message = g_strdup_printf (
-          "'%s' is %s, and checking that is not supported yet", safe, info->format);
-      cli_print_remark (message);
       return CLI_EXIT_FAILURE;
     }
   if (!params->read.common.quiet)
@@ -77,6 +77,158 @@ check (const ImgImageSpec *spec, const Params *params, json_t *images)
 }
 
 static int
+status_of (const ImgCheckResult *result)
+{
+  return result->errors > 0                          ? CLI_EXIT_FAILURE
+         : result->corruptions > 0                   ? CLI_EXIT_CORRUPT
+         : result->leaks > 0 || result->past_end > 0 ? CLI_EXIT_LEAKS
+                                                     : CLI_EXIT_OK;
+}
+
+/* What is shown of one image. */
+typedef struct
+{
+  const Params *params;
+  gboolean is_one_of_many;
+  GString *output; /* borrowed */
+  json_t *images;  /* borrowed; NULL: for people */
+} Shown;
+
+static void
+show_lock (const ImgCheckReport *found, const Params *params)
+{
+  if (found->warning != NULL && !(cli_is_qemu_img () && !params->read.common.verbose))
+    cli_print_warning (found->warning);
+  if (found->remark != NULL && params->read.common.verbose)
+    cli_print_remark (found->remark);
+}
+
+/* @found, and if it was for that, how the repair went. */
+static void
+show (const Shown *shown, const ImgCheckReport *found, const ImgRepairReport *repair)
+{
+  const ImgCheckReport *last = repair != NULL && repair->after != NULL ? repair->after : found;
+
+  if (shown->params->read.common.quiet)
+    return;
+  show_lock (found, shown->params);
+  if (shown->is_one_of_many && shown->images == NULL)
+    {
+      g_autofree char *safe = img_text_escape (found->path, -1);
+      g_string_append_printf (shown->output, "%simage: %s\n", shown->output->len > 0 ? "\n" : "",
+                              safe);
+      if (img_check_n_findings (&found->result) > 0)
+        cli_print_remark (safe);
+    }
+  cli_check_print_findings (found, last != found ? last : NULL);
+  if (last != found)
+    cli_check_print_findings (last, NULL);
+  if (shown->images != NULL)
+    {
+      json_t *object = cli_check_to_json (last);
+      if (repair != NULL && shown->params->dry_run)
+        json_object_set_new (object, "plan", cli_repair_to_json (repair));
+      json_array_append_new (shown->images, object);
+      return;
+    }
+  if (repair != NULL)
+    cli_repair_append_text (shown->output, repair, shown->params->dry_run);
+  cli_check_append_text (shown->output, last);
+}
+
+static int
+undo (const ImgImageSpec *spec, const Shown *shown)
+{
+  const Params *params = shown->params;
+  ImgOpenParams open_params = cli_open_params (&params->read, spec);
+  g_autofree char *safe = img_text_escape (spec->path, -1);
+  g_autoptr (GError) error = NULL;
+  guint n_places;
+
+  if (!img_repair_undo (spec, &open_params, params->undo, &n_places, &error))
+    {
+      cli_print_error (error);
+      return CLI_EXIT_FAILURE;
+    }
+  if (!params->read.common.quiet && shown->images == NULL)
+    g_string_append_printf (shown->output, "'%s' is as it was before the repair: %u places\n", safe,
+                            n_places);
+  return CLI_EXIT_OK;
+}
+
+/* Both kinds of work, of which a repair begins with a check; NULL with an error. */
+static ImgCheckReport *
+work (const ImgImageSpec *spec, const Params *params, ImgCheckJob *job, ImgRepairReport **repair,
+      GError **error)
+{
+  ImgRepairJob repair_job = { .check = *job,
+                              .repair = (ImgRepair)params->repair,
+                              .is_dry_run = params->dry_run,
+                              .undo_path = params->undo_file };
+  gboolean has_check;
+
+  if (params->repair == IMG_REPAIR_NONE)
+    return img_check_image (spec->path, job, error);
+  ImgCheckReport *found = img_check_probe (spec->path, &job->open, &has_check, error);
+  if (found == NULL || !has_check)
+    return found;
+  img_check_report_free (found);
+  *repair = img_repair_image (spec, &repair_job, error);
+  return *repair == NULL ? NULL : g_steal_pointer (&(*repair)->before);
+}
+
+static int
+check (const ImgImageSpec *spec, const Shown *shown)
+{
+  const Params *params = shown->params;
+  ImgCheckJob job = { .open = cli_open_params (&params->read, spec) };
+  gboolean is_told = !params->read.common.quiet && isatty (STDERR_FILENO);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (ImgRepairReport) repair = NULL;
+
+  if (params->undo != NULL)
+    return undo (spec, shown);
+  CliProgress *progress = cli_progress_new (is_told ? CLI_PROGRESS_LINE : CLI_PROGRESS_NONE, -1);
+  job.progress = cli_progress_hook (progress);
+  g_autoptr (ImgCheckReport) found = work (spec, params, &job, &repair, &error);
+  if (!cli_progress_finish (progress, found != NULL))
+    return CLI_EXIT_FAILURE;
+  if (found == NULL)
+    {
+      cli_print_error (error);
+      return CLI_EXIT_FAILURE;
+    }
+  if (!found->has_check)
+    return check_raw (spec, params, shown->images);
+  show (shown, found, repair);
+  const ImgCheckReport *last = repair != NULL && repair->after != NULL ? repair->after : found;
+  if (last->result.errors > 0)
+    cli_print_remark ("Check failed");
+  return status_of (&last->result);
+}
+
+/* What contradicts itself. */
+static gboolean
+check_usage (const Params *params, char **operands, GError **error)
+{
+  if (params->repair != IMG_REPAIR_NONE && params->read.force_share)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "--repair and --force-share exclude each other: one writes, the other must "
+                      "not");
+  if (params->repair == IMG_REPAIR_NONE && (params->dry_run || params->undo_file != NULL))
+    return img_throw (error, IMG_ERROR_USAGE, "%s is for --repair",
+                      params->dry_run ? "--dry-run" : "--undo-file");
+  if (params->undo != NULL && (params->repair != IMG_REPAIR_NONE || params->read.force_share))
+    return img_throw (error, IMG_ERROR_USAGE, "--undo and %s exclude each other",
+                      params->read.force_share ? "--force-share" : "--repair");
+  if ((params->undo != NULL || params->undo_file != NULL) && operands[0] != NULL
+      && operands[1] != NULL)
+    return img_throw (error, IMG_ERROR_USAGE, "%s is for one image",
+                      params->undo != NULL ? "--undo" : "--undo-file");
+  return TRUE;
+}
+
+static int
 run (gpointer data, char **operands, GString *output, GError **error)
 {
   const Params *params = data;
@@ -84,19 +236,19 @@ run (gpointer data, char **operands, GString *output, GError **error)
 
   if (!cli_check_unsupported (params->unsupported, error))
     return CLI_EXIT_FAILURE;
-  if (params->with_repair && params->read.force_share)
-    {
-      img_throw (error, IMG_ERROR_USAGE,
-                 "--repair and --force-share exclude each other: one writes, the other must not");
-      return CLI_EXIT_FAILURE;
-    }
+  if (!check_usage (params, operands, error))
+    return CLI_EXIT_FAILURE;
   json_t *images = params->read.common.json && !params->read.common.quiet ? json_array () : NULL;
+  Shown shown = { .params = params,
+                  .is_one_of_many = operands[0] != NULL && operands[1] != NULL,
+                  .output = output,
+                  .images = images };
   for (guint i = 0; operands[i] != NULL && *error == NULL; i++)
     {
       g_auto (ImgImageSpec) spec = { 0 };
       if (!cli_image_spec (&params->read.common, operands[i], &spec, error))
         break;
-      int status = check (&spec, params, images);
+      int status = check (&spec, &shown);
       worst = MAX (worst, status);
     }
   if (images != NULL && operands[1] != NULL && json_array_size (images) > 0)

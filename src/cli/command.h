@@ -18,6 +18,8 @@ enum
   CLI_EXIT_IN_USE = 1,         /* lock-status */
   CLI_EXIT_UNSAFE = 2,         /* info --untrusted */
   CLI_EXIT_UNKNOWN = 2,        /* lock-status: could not be determined, or usage */
+  CLI_EXIT_CORRUPT = 2,        /* check: errors remain */
+  CLI_EXIT_LEAKS = 3,          /* check: nothing worse than leaked clusters */
   CLI_EXIT_SALVAGED = 4,       /* convert: done, but for what could not be read */
   CLI_EXIT_UNSUPPORTED = 63,   /* check: the format has none, as qemu-img */
   CLI_EXIT_LOCK_LOST = 123,    /* lock: it was lost while the command ran */

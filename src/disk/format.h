@@ -4,6 +4,7 @@
  * A format never opens another file, parses options or prints. */
 #pragma once
 
+#include "disk/check.h"
 #include "disk/describe.h"
 #include "disk/parcel.h"
 
@@ -42,7 +43,10 @@ struct ImgFormat
   const ImgParcelFuncs *parcels;
   gboolean (*finish) (ImgDisk *disk, guint64 size, GError **error);
   gboolean (*flush) (ImgDisk *disk, GError **error); /* NULL: flushes the file */
-  void (*close) (ImgDisk *disk);                     /* what is in disk->state */
+  /* Look for what is wrong in the structure, as far as open() let it pass. See disk/check.h. */
+  gboolean (*check) (ImgDisk *disk, const ImgCheckParams *params, ImgCheckResult *result,
+                     GError **error);
+  void (*close) (ImgDisk *disk); /* what is in disk->state */
 };
 
 /* All that can be opened, ended by NULL; defined above this room, in format/. */

@@ -10,6 +10,7 @@ typedef enum
   IMG_PHASE_COPY,
   IMG_PHASE_FLUSH,
   IMG_PHASE_VERIFY,
+  IMG_PHASE_CHECK, /* bytes of metadata */
   IMG_PHASE_DONE,
 } ImgPhase;
 

@@ -11,36 +11,48 @@
 #define MAX_GRANULARITY_BITS 31
 #define DIRTY_TRACKING 1
 
-static gboolean
-describe_one (const Qcow2 *q, Qcow2Scan *scan, ImgFact *list, GError **error)
+char *
+qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GError **error)
 {
   guint8 fixed[FIXED_LENGTH];
 
   if (!qcow2_scan_take (scan, fixed, sizeof fixed, error))
-    return FALSE;
-  guint32 flags = img_load_be32 (fixed + 12);
-  guint granularity_bits = fixed[17];
+    return NULL;
+  entry->table_offset = img_load_be64 (fixed);
+  entry->table_entries = img_load_be32 (fixed + 8);
+  entry->flags = img_load_be32 (fixed + 12);
+  entry->granularity_bits = fixed[17];
   gsize name_length = img_load_be16 (fixed + 18), extra_length = img_load_be32 (fixed + 20);
-  if (fixed[16] != DIRTY_TRACKING || granularity_bits < MIN_GRANULARITY_BITS
-      || granularity_bits > MAX_GRANULARITY_BITS || name_length == 0
+  if (fixed[16] != DIRTY_TRACKING || entry->granularity_bits < MIN_GRANULARITY_BITS
+      || entry->granularity_bits > MAX_GRANULARITY_BITS || name_length == 0
       || name_length > QCOW2_MAX_BITMAP_NAME || extra_length > q->bitmap_directory_bytes)
-    return img_throw (error, IMG_ERROR_FAILED,
-                      "'%s': an entry of its bitmap directory makes no sense", q->safe_path);
+    return img_null_throw (error, IMG_ERROR_FAILED,
+                           "'%s': an entry of its bitmap directory makes no sense", q->safe_path);
   if (!qcow2_scan_take (scan, NULL, extra_length, error))
-    return FALSE;
+    return NULL;
   g_autofree char *name = qcow2_scan_take_text (scan, name_length, error);
   gsize total = FIXED_LENGTH + extra_length + name_length;
   if (name == NULL || !qcow2_scan_take (scan, NULL, (8 - total % 8) % 8, error))
-    return FALSE;
+    return NULL;
+  return g_steal_pointer (&name);
+}
 
+static gboolean
+describe_one (const Qcow2 *q, Qcow2Scan *scan, ImgFact *list, GError **error)
+{
+  Qcow2BitmapEntry entry;
+  g_autofree char *name = qcow2_bitmap_take (q, scan, &entry, error);
+
+  if (name == NULL)
+    return FALSE;
   ImgFact *bitmap = img_fact_add_group (list, NULL);
   ImgFact *flag_list = img_fact_add_list (bitmap, "flags");
-  if (flags & IN_USE)
+  if (entry.flags & IN_USE)
     img_fact_add_text (flag_list, NULL, "in-use");
-  if (flags & AUTO)
+  if (entry.flags & AUTO)
     img_fact_add_text (flag_list, NULL, "auto");
   img_fact_add_text (bitmap, "name", name);
-  img_fact_add_number (bitmap, "granularity", G_GUINT64_CONSTANT (1) << granularity_bits);
+  img_fact_add_number (bitmap, "granularity", G_GUINT64_CONSTANT (1) << entry.granularity_bits);
   return TRUE;
 }
 

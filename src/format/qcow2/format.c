@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/write.h"
+#include "format/qcow2/check.h"
 
 /* What a disk may keep of its tables, and spend on decompressing, if nobody says less. */
 #define TABLES_BUDGET ((gsize)8 << 20)
@@ -79,5 +80,6 @@ const ImgFormat img_qcow2_format = {
   .create_rows = qcow2_create_rows,
   .check_options = qcow2_check_options,
   .create = qcow2_create,
+  .check = qcow2_check,
   .close = close_state,
 };

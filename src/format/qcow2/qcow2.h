@@ -9,6 +9,7 @@
 
 #include "disk/format.h"
 #include "format/qcow2/compress.h"
+#include "format/qcow2/scan.h"
 #include "format/qcow2/table.h"
 
 #define QCOW2_MAGIC 0x514649fbu
@@ -28,6 +29,7 @@
 #define QCOW2_MAX_BITMAPS 65535
 #define QCOW2_MAX_BITMAP_NAME 1023
 #define QCOW2_MAX_BITMAP_DIRECTORY_BYTES (G_GUINT64_CONSTANT (65535) * (24 + 1023 + 1))
+#define QCOW2_MAX_BITMAP_TABLE_BYTES (G_GUINT64_CONSTANT (0x8000000) * 8)
 #define QCOW2_MAX_BACKING_NAME 1023
 
 /* incompatible_features */
@@ -103,7 +105,16 @@ typedef struct
   ImgSnapshot shown; /* first: img_snapshot_free() frees all of it */
   guint64 l1_offset;
   guint32 l1_entries;
+  guint32 extra_bytes, entry_bytes; /* of its extra data, and of all without what aligns the next */
 } Qcow2Snapshot;
+
+/* A bitmap, and where it is. */
+typedef struct
+{
+  guint64 table_offset;
+  guint32 table_entries, flags;
+  guint granularity_bits;
+} Qcow2BitmapEntry;
 
 /* How many entries the L1 table needs for @size guest bytes. */
 guint64 qcow2_l1_needed (const Qcow2 *q, guint64 size);
@@ -137,6 +148,10 @@ GPtrArray *qcow2_snapshots_read (const Qcow2 *q, GError **error);
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_snapshot_select (ImgDisk *disk, const char *id, const char *name, gboolean *is_found,
                                 GError **error);
+
+/* The next entry of the directory that @scan is in; returns its name, a new string. */
+G_GNUC_WARN_UNUSED_RESULT
+char *qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GError **error);
 
 /* Add the list of bitmaps to @facts, if there are any. */
 G_GNUC_WARN_UNUSED_RESULT

@@ -19,7 +19,7 @@ take_extra (Qcow2Snapshot *snapshot, const guint8 *extra, gsize length)
 }
 
 static Qcow2Snapshot *
-take_one (const Qcow2 *q, Qcow2Scan *scan, GError **error)
+take_one (const Qcow2 *q, Qcow2Scan *scan, gboolean is_last, GError **error)
 {
   guint8 fixed[FIXED_LENGTH], extra[QCOW2_MAX_SNAPSHOT_EXTRA];
 
@@ -37,12 +37,15 @@ take_one (const Qcow2 *q, Qcow2Scan *scan, GError **error)
     return NULL;
   g_autofree char *id = qcow2_scan_take_text (scan, id_length, error);
   g_autofree char *name = id == NULL ? NULL : qcow2_scan_take_text (scan, name_length, error);
-  if (name == NULL || !qcow2_scan_take (scan, NULL, (8 - total % 8) % 8, error))
+  /* Behind the last one the file may end without what would align the next. */
+  if (name == NULL || (!is_last && !qcow2_scan_take (scan, NULL, (8 - total % 8) % 8, error)))
     return NULL;
 
   Qcow2Snapshot *snapshot = g_new0 (Qcow2Snapshot, 1);
   snapshot->l1_offset = img_load_be64 (fixed);
   snapshot->l1_entries = img_load_be32 (fixed + 8);
+  snapshot->extra_bytes = (guint32)extra_length;
+  snapshot->entry_bytes = (guint32)total;
   snapshot->shown.id = g_steal_pointer (&id);
   snapshot->shown.name = g_steal_pointer (&name);
   snapshot->shown.date_seconds = img_load_be32 (fixed + 16);
@@ -66,7 +69,7 @@ qcow2_snapshots_read (const Qcow2 *q, GError **error)
                     QCOW2_MAX_SNAPSHOT_TABLE_BYTES);
   for (guint32 i = 0; i < q->n_snapshots; i++)
     {
-      Qcow2Snapshot *snapshot = take_one (q, &scan, error);
+      Qcow2Snapshot *snapshot = take_one (q, &scan, i + 1 == q->n_snapshots, error);
       if (snapshot == NULL)
         return NULL;
       g_ptr_array_add (snapshots, snapshot);

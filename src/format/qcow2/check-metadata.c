@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an image has beside the tables of its disk: snapshots, a LUKS header, bitmaps. */
+#include "base/bytes.h"
+#include "base/text.h"
+#include "format/qcow2/check.h"
+#include "format/qcow2/scan.h"
+
+#define BITMAP_FIXED_LENGTH 24
+#define BITMAP_ALL_ONES G_GUINT64_CONSTANT (1)
+#define BITMAP_RESERVED G_GUINT64_CONSTANT (0xff000000000001fe)
+#define BITMAP_OFFSET G_GUINT64_CONSTANT (0x00fffffffffffe00)
+
+/* ---- snapshots ---- */
+
+/* How long the snapshot table is: the last entry without what is needed to align a next one. */
+static guint64
+snapshot_table_bytes (const GPtrArray *snapshots)
+{
+  guint64 bytes = 0;
+  for (guint i = 0; i < snapshots->len; i++)
+    bytes = ((bytes + 7) & ~G_GUINT64_CONSTANT (7))
+            + ((const Qcow2Snapshot *)snapshots->pdata[i])->entry_bytes;
+  return bytes;
+}
+
+static gboolean
+check_snapshots (Qcow2Check *check, GError **error)
+{
+  const Qcow2 *q = check->q;
+
+  if (q->n_snapshots == 0)
+    return TRUE;
+  check->snapshots = qcow2_snapshots_read (q, error);
+  if (check->snapshots == NULL)
+    return FALSE;
+  for (guint i = 0; i < check->snapshots->len; i++)
+    {
+      const Qcow2Snapshot *snapshot = check->snapshots->pdata[i];
+      ImgFindingPlace place
+          = { .host_offset = q->snapshots_offset, .snapshot = snapshot->shown.name };
+      if (q->version >= 3 && snapshot->extra_bytes < 16)
+        img_check_note (check->result, IMG_FINDING_SNAPSHOT, 1, &place,
+                        " snapshot table entry %u is incomplete", i);
+    }
+  qcow2_check_refer_metadata (check, "snapshot table", q->snapshots_offset,
+                              snapshot_table_bytes (check->snapshots), 1, NULL);
+  return TRUE;
+}
+
+/* ---- bitmaps ---- */
+
+static void
+check_bitmap_entry (Qcow2Check *check, guint64 entry, const char *safe_name,
+                    const ImgFindingPlace *place)
+{
+  const Qcow2 *q = check->q;
+  guint64 offset = entry & BITMAP_OFFSET;
+
+  if ((entry & BITMAP_RESERVED) != 0 || (offset & (q->cluster_size - 1)) != 0
+      || (offset != 0 && (entry & BITMAP_ALL_ONES) != 0))
+    {
+      check->n_lost++;
+      img_check_note (check->result, IMG_FINDING_BITMAP, 1, place,
+                      " bitmap '%s' has a table entry that cannot be right: %" G_GINT64_MODIFIER
+                      "x",
+                      safe_name, entry);
+    }
+  else if (offset != 0)
+    qcow2_check_refer (check, offset, q->cluster_size, 1, place);
+}
+
+static gboolean
+check_bitmap_table (Qcow2Check *check, guint64 offset, guint64 entries, const char *name,
+                    GError **error)
+{
+  g_autofree char *safe = img_text_escape (name, -1);
+
+  if (!qcow2_check_table (check->q, "bitmap table", offset, entries, 8,
+                          QCOW2_MAX_BITMAP_TABLE_BYTES, error))
+    return FALSE;
+  qcow2_check_refer_metadata (check, "bitmap table", offset, entries * 8, 1, NULL);
+  for (guint64 i = 0; i < entries && offset + i * 8 < check->file_size; i++)
+    {
+      ImgFindingPlace place = { .host_offset = offset + i * 8 };
+      const guint8 *bytes = qcow2_check_get (check, place.host_offset, 8, (entries - i) * 8, error);
+      if (bytes == NULL)
+        return FALSE;
+      check_bitmap_entry (check, img_load_be64 (bytes), safe, &place);
+    }
+  return TRUE;
+}
+
+static gboolean
+check_bitmaps (Qcow2Check *check, GError **error)
+{
+  const Qcow2 *q = check->q;
+  g_auto (Qcow2Scan) scan = { 0 };
+
+  if (q->n_bitmaps == 0)
+    return TRUE;
+  qcow2_check_refer_metadata (check, "bitmap directory", q->bitmap_directory_offset,
+                              q->bitmap_directory_bytes, 1, NULL);
+  qcow2_scan_begin (&scan, q->file, "bitmap directory", q->bitmap_directory_offset,
+                    q->bitmap_directory_bytes);
+  for (guint32 i = 0; i < q->n_bitmaps; i++)
+    {
+      Qcow2BitmapEntry entry;
+      g_autofree char *name = qcow2_bitmap_take (q, &scan, &entry, error);
+      if (name == NULL
+          || !check_bitmap_table (check, entry.table_offset, entry.table_entries, name, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+gboolean
+qcow2_check_metadata (Qcow2Check *check, GError **error)
+{
+  const Qcow2 *q = check->q;
+
+  if (!check_snapshots (check, error))
+    return FALSE;
+  qcow2_check_refer_metadata (check, "LUKS header", q->luks_offset, q->luks_length, 1, NULL);
+  return check_bitmaps (check, error);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the refcounts alone do not tell: data in the place of metadata, and whose data it is. */
+#include <stdlib.h>
+
+#include "base/bytes.h"
+#include "format/qcow2/check.h"
+
+void
+qcow2_check_add_overlap (Qcow2Check *check, guint64 cluster, guint64 times,
+                         const ImgFindingPlace *place)
+{
+  Qcow2Overlap overlap = { .cluster = cluster, .times = times, .place = *place };
+
+  if (check->overlaps->len < QCOW2_MAX_OVERLAPS)
+    g_array_append_val (check->overlaps, overlap);
+}
+
+gboolean
+qcow2_check_overlaps (Qcow2Check *check, GError **error)
+{
+  for (guint i = 0; i < check->overlaps->len; i++)
+    {
+      const Qcow2Overlap *overlap = &g_array_index (check->overlaps, Qcow2Overlap, i);
+      guint64 refcount;
+      if (qcow2_check_is_unknown (check, overlap->cluster))
+        continue;
+      if (!qcow2_check_load_refcount (check, overlap->cluster, &refcount, error))
+        return FALSE;
+      if (refcount == qcow2_counts_get (check->counts, overlap->cluster))
+        img_check_note (check->result, IMG_FINDING_OVERLAP, 1, &overlap->place,
+                        " cluster %" G_GUINT64_FORMAT
+                        " is data of the guest and metadata of the image at the same time",
+                        overlap->cluster);
+    }
+  return TRUE;
+}
+
+/* ---- whose data it is ---- */
+
+static int
+by_offset (gconstpointer a, gconstpointer b)
+{
+  guint64 x = (*(ImgFinding *const *)a)->place.host_offset;
+  guint64 y = (*(ImgFinding *const *)b)->place.host_offset;
+  return x < y ? -1 : x > y;
+}
+
+static int
+compare_offset (gconstpointer key, gconstpointer element)
+{
+  guint64 x = *(const guint64 *)key, y = (*(ImgFinding *const *)element)->place.host_offset;
+  return x < y ? -1 : x > y;
+}
+
+/* Where the data of @entry begins, at the beginning of a cluster. */
+static guint64
+cluster_of (const Qcow2Check *check, guint64 entry)
+{
+  guint64 mask = ~(check->q->cluster_size - 1);
+  guint offset_bits = 62 - (check->q->cluster_bits - 8);
+
+  if (entry & QCOW2_ENTRY_COMPRESSED)
+    return entry & ((G_GUINT64_CONSTANT (1) << offset_bits) - 1) & mask;
+  return entry & QCOW2_ENTRY_OFFSET & mask;
+}
+
+static void
+locate_in_table (Qcow2Check *check, const Qcow2TableRef *ref, const guint8 *table,
+                 GPtrArray *wanted)
+{
+  const Qcow2 *q = check->q;
+
+  for (guint64 i = 0; i < q->cluster_size / check->entry_bytes; i++)
+    {
+      guint64 offset = cluster_of (check, img_load_be64 (table + i * check->entry_bytes));
+      if (offset == 0)
+        continue;
+      ImgFinding **found
+          = bsearch (&offset, wanted->pdata, wanted->len, sizeof (gpointer), compare_offset);
+      if (found == NULL || (*found)->place.guest_length != 0)
+        continue;
+      guint64 guest_offset = ref->guest_offset + (i << q->cluster_bits);
+      (*found)->place.guest_offset = guest_offset;
+      (*found)->place.guest_length
+          = guest_offset < q->size ? MIN (q->cluster_size, q->size - guest_offset) : 0;
+      if (ref->n_active == 0)
+        (*found)->place.snapshot = g_strdup (
+            ((const Qcow2Snapshot *)check->snapshots->pdata[ref->snapshot])->shown.name);
+    }
+}
+
+gboolean
+qcow2_check_locate (Qcow2Check *check, GError **error)
+{
+  g_autoptr (GPtrArray) wanted = g_ptr_array_new ();
+
+  for (guint i = 0; i < check->result->findings->len; i++)
+    {
+      ImgFinding *finding = check->result->findings->pdata[i];
+      if (finding->kind == IMG_FINDING_REFCOUNT_LOW)
+        g_ptr_array_add (wanted, finding);
+    }
+  g_ptr_array_sort (wanted, by_offset);
+  for (guint i = 0; wanted->len > 0 && !check->has_data_file && i < check->tables->len; i++)
+    {
+      const Qcow2TableRef *ref = &g_array_index (check->tables, Qcow2TableRef, i);
+      const guint8 *table = qcow2_check_get (check, ref->host_offset, (gsize)check->q->cluster_size,
+                                             qcow2_check_run_of_tables (check, i), error);
+      if (table == NULL)
+        return FALSE;
+      locate_in_table (check, ref, table, wanted);
+    }
+  return TRUE;
+}
