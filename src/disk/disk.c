@@ -44,6 +44,22 @@ img_disk_create (ImgFile *file, const char *format, const ImgCreateParams *param
   return disk->format->create (disk, params, error) ? g_steal_pointer (&disk) : NULL;
 }
 
+ImgDisk *
+img_disk_rewrite (ImgDisk *previous, const ImgCreateParams *params, GError **error)
+{
+  g_autoptr (ImgDisk) disk = g_new0 (ImgDisk, 1);
+  disk->file = previous->file;
+  disk->size = previous->size;
+  disk->previous = previous;
+  disk->format = previous->format;
+  if (disk->format->rewrite != NULL)
+    return disk->format->rewrite (disk, params, error) ? g_steal_pointer (&disk) : NULL;
+  disk->format = NULL; /* there is nothing of it in the disk */
+  return img_null_throw (error, IMG_ERROR_UNSUPPORTED,
+                         "writing into an image of the format %s is not supported yet",
+                         previous->format->name);
+}
+
 const ImgCreateRow *
 img_disk_create_rows (const char *format)
 {
@@ -73,6 +89,7 @@ img_disk_close (ImgDisk *disk)
   if (disk->format != NULL && disk->format->close != NULL)
     disk->format->close (disk);
   g_clear_pointer (&disk->backing_disk, img_disk_close);
+  g_clear_pointer (&disk->previous, img_disk_close);
   g_free (disk->backing.name);
   g_free (disk->backing.format);
   g_free (disk->data_file.name);

@@ -61,6 +61,7 @@ struct ImgDisk
   ImgReference data_file;  /* the guest's bytes are there, and only what describes them here */
   ImgDisk *backing_disk;   /* owned: what the reference stands for; NULL: there is none */
   ImgFile *data;           /* borrowed: likewise */
+  ImgDisk *previous;       /* owned: of an image that is written anew: as it was; or NULL */
   struct
   {
     GMutex mutex;
@@ -87,6 +88,7 @@ typedef struct
   gboolean is_clean;               /* the file reads as zeros where nothing was written */
   gboolean is_in_place;            /* the file has its name already: valid only when all is there */
   gboolean is_durable;             /* and not before that is on the disk */
+  gboolean is_zero;                /* of an image that is written anew: it reads as zeros */
   guint64 sparse_size;             /* zeros in runs of this need no space; 0: all do */
   ImgDisk *backing_disk;           /* taken over, also on failure; or NULL */
   ImgFile *data;                   /* borrowed: for the guest's bytes; or NULL */
@@ -97,6 +99,12 @@ typedef struct
 G_GNUC_WARN_UNUSED_RESULT
 ImgDisk *img_disk_create (ImgFile *file, const char *format, const ImgCreateParams *params,
                           GError **error);
+
+/* Write anew the image in @previous (taken over, also on failure), which is open for reading: from
+ * its beginning up to where the copy ends; the rest, and its snapshots, stay. Of @params only what
+ * concerns the writing. IMG_ERROR_UNSUPPORTED if the format has no such thing. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgDisk *img_disk_rewrite (ImgDisk *previous, const ImgCreateParams *params, GError **error);
 
 /* The format's rows of what can be said about a new image, and whether @options go together;
  * @size is the guest's, or IMG_DISK_SIZE_UNKNOWN. @format is one that can be written. */

@@ -39,6 +39,8 @@ struct ImgFormat
   gboolean (*check_options) (const ImgCreateOptions *options, guint64 size, GError **error);
   /* Make @disk, of which only file, backing_disk and data are set, a new image to write to. */
   gboolean (*create) (ImgDisk *disk, const ImgCreateParams *params, GError **error);
+  /* Make @disk, of which only file and previous are set, that image to be written anew. */
+  gboolean (*rewrite) (ImgDisk *disk, const ImgCreateParams *params, GError **error);
   /* In place of write and zero; see disk/parcel.h. */
   const ImgParcelFuncs *parcels;
   gboolean (*finish) (ImgDisk *disk, guint64 size, GError **error);

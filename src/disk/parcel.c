@@ -32,6 +32,15 @@ img_parcel_pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 
 
   g_assert (guest_offset % disk->unit == 0 && length > 0);
   memset (buffer + length, 0, whole - length);
+  /* What is behind the end of the copy stays as it was. */
+  if (disk->previous != NULL && guest_offset + length < disk->previous->size)
+    {
+      gsize rest = (gsize)MIN (whole - length, disk->previous->size - guest_offset - length), got;
+      if (rest > 0
+          && !img_disk_read (disk->previous, guest_offset + length, buffer + length, rest, &got,
+                             error))
+        return FALSE;
+    }
   if (!disk->format->parcels->pack (disk, parcel, guest_offset, buffer, whole, zeros, error))
     return FALSE;
   *zeros = MIN (*zeros, length);

@@ -43,7 +43,8 @@ ImgParcel *img_parcel_new (ImgDisk *disk, GError **error);
 void img_parcel_free (ImgDisk *disk, ImgParcel *parcel);
 
 /* Get @length bytes at @buffer ready; it must stay until they are put, and have room for a whole
- * unit at the end, which is filled with zeros. *@zeros is how many bytes need not be written. */
+ * unit at the end, which is filled with zeros or what was there. *@zeros is how many bytes need not
+ * be written. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_parcel_pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 *buffer,
                           gsize length, guint64 *zeros, GError **error);

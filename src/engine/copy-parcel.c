@@ -67,6 +67,15 @@ find_same (ImgCopyJob *job, ImgPiece *piece, GError **error)
   return TRUE;
 }
 
+/* Whether a range of zeros that ends with the source may end inside a unit: nothing is behind it.
+ */
+static gboolean
+may_end_anywhere (const ImgCopyJob *job)
+{
+  const ImgDisk *previous = job->target->previous;
+  return previous == NULL || previous->size <= job->source->size;
+}
+
 gboolean
 img_parcel_fit (ImgCopyJob *job, ImgPiece *piece, GError **error)
 {
@@ -74,7 +83,7 @@ img_parcel_fit (ImgCopyJob *job, ImgPiece *piece, GError **error)
 
   if (job->params->sparse_size == 0)
     piece->is_zero = FALSE;
-  if (piece->is_zero && piece->length < left)
+  if (piece->is_zero && (piece->length < left || !may_end_anywhere (job)))
     piece->length -= piece->length % job->unit;
   if (piece->length == 0) /* a few zeros, and then something else */
     {

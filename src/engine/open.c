@@ -179,8 +179,8 @@ open_behind (const char *path, gpointer closure, GError **error)
 }
 
 ImgDisk *
-img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrArray *files,
-               GError **error)
+img_open_disk_in (ImgFile *file, const char *format, ImgUse use, const ImgOpenParams *params,
+                  GPtrArray *files, GError **error)
 {
   Behind behind = { .params = params, .use = use };
   ImgChainParams chain_params = { .policy = params->policy,
@@ -188,16 +188,23 @@ img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrAr
                                   .snapshot = params->snapshot,
                                   .open = open_behind,
                                   .closure = &behind };
-  const char *format;
   g_autoptr (ImgRoot) root = NULL;
-  if (!img_open_root (path, &params->policy, &root, error))
+  if (!img_open_root (img_file_path (file), &params->policy, &root, error))
     return NULL;
+  behind.root = root;
+  behind.no_devices = !params->policy.allow_devices && !img_file_is_device (file);
+  return img_chain_open (file, format, &chain_params, files, error);
+}
+
+ImgDisk *
+img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrArray *files,
+               GError **error)
+{
+  const char *format;
   ImgFile *file = img_open (path, use, params, &format, error);
 
   if (file == NULL)
     return NULL;
-  behind.root = root;
   g_ptr_array_add (files, file);
-  behind.no_devices = !params->policy.allow_devices && !img_file_is_device (file);
-  return img_chain_open (file, format, &chain_params, files, error);
+  return img_open_disk_in (file, format, use, params, files, error);
 }

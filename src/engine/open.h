@@ -48,3 +48,9 @@ ImgFile *img_open (const char *path, ImgUse use, const ImgOpenParams *params, co
 G_GNUC_WARN_UNUSED_RESULT
 ImgDisk *img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrArray *files,
                         GError **error);
+
+/* The same for @file (borrowed), which is open and has the format called @format; only what it
+ * names is opened. */
+G_GNUC_WARN_UNUSED_RESULT
+ImgDisk *img_open_disk_in (ImgFile *file, const char *format, ImgUse use,
+                           const ImgOpenParams *params, GPtrArray *files, GError **error);

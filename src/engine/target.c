@@ -184,9 +184,8 @@ file_params (const ImgTarget *target, gboolean is_device)
 }
 
 static gboolean
-check_room (ImgTarget *target, guint64 size, GError **error)
+check_room (const ImgTarget *target, guint64 size, guint64 room, GError **error)
 {
-  guint64 room = img_file_size (target->file);
   if (size == IMG_DISK_SIZE_UNKNOWN || size <= room)
     return TRUE;
   return img_throw (error, IMG_ERROR_FAILED,
@@ -205,7 +204,7 @@ open_in_place (ImgTarget *target, gboolean is_device, guint64 size, GError **err
   if (target->file == NULL)
     return FALSE;
   return !(is_device || target->params->no_create) || !is_raw (target)
-         || check_room (target, size, error);
+         || check_room (target, size, img_file_size (target->file), error);
 }
 
 /* Of a source that others may not read, the copy is not for them either. */
@@ -427,20 +426,41 @@ prepare_image (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sou
   return target->disk != NULL;
 }
 
+/* The image that is there, to be written into. */
+static gboolean
+prepare_existing (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error)
+{
+  const ImgConvertParams *params = target->params;
+  ImgOpenParams open_params = { .locking = params->target->locking,
+                                .lock_wait = params->lock_wait,
+                                .format = params->target->format,
+                                .policy = params->policy };
+  ImgCreateParams create = { .options = &params->create,
+                             .size = size,
+                             .is_in_place = TRUE,
+                             .is_durable = params->is_durable,
+                             .is_zero = params->target_is_zero,
+                             .sparse_size = params->copy.sparse_size };
+  g_autoptr (ImgDisk) previous = img_open_disk_in (
+      target->file, params->target->format, IMG_USE_CONVERT_FROM, &open_params, sources, error);
+
+  if (previous == NULL || !check_room (target, size, previous->size, error))
+    return FALSE;
+  target->disk = img_disk_rewrite (g_steal_pointer (&previous), &create, error);
+  return target->disk != NULL;
+}
+
 /* Nothing that is there changes before all else is known to be possible. */
 static gboolean
 prepare (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sources, GError **error)
 {
   g_autoptr (ImgDisk) owned = backing;
 
-  if (!is_raw (target) && target->params->no_create)
-    return img_throw (error, IMG_ERROR_UNSUPPORTED,
-                      "writing into an image of the format %s that is there (-n) is not supported "
-                      "yet",
-                      target->params->target->format);
   if (!check_preallocation (target, size, error)
       || !img_file_set_cache (file_of (target), target->params->target_cache, error))
     return FALSE;
+  if (!is_raw (target) && target->params->no_create)
+    return prepare_existing (target, size, sources, error);
   return is_raw (target) ? prepare_raw (target, size, error)
                          : prepare_image (target, size, g_steal_pointer (&owned), sources, error);
 }

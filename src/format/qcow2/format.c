@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/text.h"
-#include "format/qcow2/qcow2.h"
-#include "format/qcow2/write.h"
 #include "format/qcow2/check.h"
+#include "format/qcow2/rewrite.h"
 
 /* What a disk may keep of its tables, and spend on decompressing, if nobody says less. */
 #define TABLES_BUDGET ((gsize)8 << 20)
@@ -80,6 +79,7 @@ const ImgFormat img_qcow2_format = {
   .create_rows = qcow2_create_rows,
   .check_options = qcow2_check_options,
   .create = qcow2_create,
+  .rewrite = qcow2_rewrite,
   .check = qcow2_check,
   .close = close_state,
 };

@@ -172,7 +172,7 @@ pack_run (const Qcow2Writer *w, ImgParcel *parcel, gsize begin, gsize length, gb
   Unit same = { .kind = UNIT_SAME };
 
   for (gsize at = begin; at < begin + length; at += cluster)
-    if (w->has_backing && memcmp (parcel->behind->data + at, parcel->bytes + at, cluster) == 0)
+    if (w->compares && memcmp (parcel->behind->data + at, parcel->bytes + at, cluster) == 0)
       g_array_append_val (parcel->units, same);
     else if (zero.kind == UNIT_ZERO)
       g_array_append_val (parcel->units, zero);
@@ -200,7 +200,7 @@ pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 *buffer, gs
   g_byte_array_set_size (parcel->streams, 0);
   parcel->has_chosen = FALSE;
   *zeros = 0;
-  if (w->has_backing && !read_behind (disk, parcel, error))
+  if (w->compares && !read_behind (disk, parcel, error))
     return FALSE;
   for (gsize at = 0; at < length; at += run)
     {

@@ -4,14 +4,15 @@
 #include "file/clone.h"
 #include "file/zero.h"
 #include "format/qcow2/entry.h"
-#include "format/qcow2/write.h"
+#include "format/qcow2/rewrite.h"
 
 /* Of extended entries: all subclusters are there, or all read as zeros. */
 #define ALL_THERE G_GUINT64_CONSTANT (0x00000000ffffffff)
 #define ALL_ZERO G_GUINT64_CONSTANT (0xffffffff00000000)
 
-static gboolean
-set_entry (Qcow2Writer *w, guint64 guest_offset, guint64 value, guint64 bitmap, GError **error)
+gboolean
+qcow2_set_entry (Qcow2Writer *w, guint64 guest_offset, guint64 value, guint64 bitmap,
+                 GError **error)
 {
   guint8 *entry = qcow2_writer_entry (w, guest_offset, error);
   if (entry == NULL)
@@ -29,12 +30,21 @@ qcow2_place_plain (Qcow2Writer *w, guint64 guest_offset, guint64 length, guint64
   guint64 cluster = w->layout.cluster_size;
 
   g_assert (length % cluster == 0);
+  if (w->previous != NULL)
+    {
+      gboolean is_there;
+      g_assert (length == cluster);
+      if (!qcow2_rewrite_find (w, guest_offset, &is_there, host_offset, error))
+        return FALSE;
+      if (is_there)
+        return qcow2_set_entry (w, guest_offset, *host_offset | QCOW2_COPIED, bitmap, error);
+    }
   /* In a data file the guest's bytes lie where they are for the guest. */
   *host_offset = w->layout.has_data_file ? guest_offset : w->next;
   if (!w->layout.has_data_file)
     w->next += length;
   for (guint64 at = 0; at < length; at += cluster)
-    if (!set_entry (w, guest_offset + at, (*host_offset + at) | QCOW2_COPIED, bitmap, error))
+    if (!qcow2_set_entry (w, guest_offset + at, (*host_offset + at) | QCOW2_COPIED, bitmap, error))
       return FALSE;
   return TRUE;
 }
@@ -42,8 +52,8 @@ qcow2_place_plain (Qcow2Writer *w, guint64 guest_offset, guint64 length, guint64
 gboolean
 qcow2_place_zero (Qcow2Writer *w, guint64 guest_offset, GError **error)
 {
-  return set_entry (w, guest_offset, w->layout.has_extended_l2 ? 0 : QCOW2_READS_AS_ZERO, ALL_ZERO,
-                    error);
+  return qcow2_set_entry (w, guest_offset, w->layout.has_extended_l2 ? 0 : QCOW2_READS_AS_ZERO,
+                          ALL_ZERO, error);
 }
 
 /* ---- compressed ---- */
@@ -80,10 +90,20 @@ qcow2_place_packed (Qcow2Writer *w, guint64 guest_offset, gsize length, guint64 
   w->packed += length;
   guint64 sectors = (*host_offset + length - 1) / QCOW2_SECTOR - *host_offset / QCOW2_SECTOR;
   guint shift = 62 - (w->layout.cluster_bits - 8);
-  return set_entry (w, guest_offset, *host_offset | sectors << shift | QCOW2_COMPRESSED, 0, error);
+  return qcow2_set_entry (w, guest_offset, *host_offset | sectors << shift | QCOW2_COMPRESSED, 0,
+                          error);
 }
 
 /* ---- without a parcel ---- */
+
+/* Version 2 cannot hide what is behind it but by data. */
+static gboolean
+place_written_zeros (Qcow2Writer *w, guint64 guest_offset, GError **error)
+{
+  guint64 cluster = w->layout.cluster_size, host_offset;
+  return qcow2_place_plain (w, guest_offset, cluster, 0, &host_offset, error)
+         && (w->is_clean || img_file_zero (w->data, host_offset, cluster, 0, error));
+}
 
 static gboolean
 place_zeros (Qcow2Writer *w, guint64 guest_offset, guint64 length, GError **error)
@@ -91,6 +111,8 @@ place_zeros (Qcow2Writer *w, guint64 guest_offset, guint64 length, GError **erro
   guint64 cluster = w->layout.cluster_size, host_offset;
   gboolean shows_through = w->backing_name != NULL && !w->has_backing;
 
+  if (w->is_zero)
+    return qcow2_rewrite_keep (w, guest_offset, length, error);
   if (w->layout.preallocation != IMG_PREALLOCATION_OFF)
     return qcow2_place_plain (w, guest_offset, length, shows_through ? 0 : ALL_THERE, &host_offset,
                               error)
@@ -99,7 +121,8 @@ place_zeros (Qcow2Writer *w, guint64 guest_offset, guint64 length, GError **erro
   if (!w->has_backing)
     return TRUE;
   for (guint64 at = 0; at < length; at += cluster)
-    if (!qcow2_place_zero (w, guest_offset + at, error))
+    if (!(w->layout.version < 3 ? place_written_zeros (w, guest_offset + at, error)
+                                : qcow2_place_zero (w, guest_offset + at, error)))
       return FALSE;
   return TRUE;
 }
@@ -137,8 +160,8 @@ qcow2_try_to_share (ImgDisk *disk, ImgFile *source, guint64 host_offset, GError 
   const Qcow2Writer *w = disk->state;
   guint64 length = w->layout.cluster_size;
 
-  if (w->layout.is_compressed || w->layout.has_data_file || length < QCOW2_BLOCK
-      || host_offset % QCOW2_BLOCK != 0 || img_file_size (source) < length
+  if (w->layout.is_compressed || w->layout.has_data_file || w->previous != NULL
+      || length < QCOW2_BLOCK || host_offset % QCOW2_BLOCK != 0 || img_file_size (source) < length
       || host_offset > img_file_size (source) - length)
     return img_throw (error, IMG_ERROR_UNSUPPORTED, "nothing can be shared with this image");
   return img_file_clone (source, host_offset, w->file, 0, length, error);

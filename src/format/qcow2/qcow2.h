@@ -167,6 +167,12 @@ G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_find_run (const ImgDisk *disk, guint64 guest_offset, guint64 length, Qcow2Run *run,
                          GError **error);
 
+/* The L2 entry of @guest_offset as it is in the table, and of extended ones the bitmap; both 0
+ * where there is no table. Any thread. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean qcow2_find_entry (const ImgDisk *disk, guint64 guest_offset, guint64 *entry,
+                           guint64 *bitmap, GError **error);
+
 /* How long the file must be for its tables, those of the first level followed to the second. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_find_needed (const Qcow2 *q, guint64 *bytes, GError **error);

@@ -213,6 +213,31 @@ qcow2_find_run (const ImgDisk *disk, guint64 guest_offset, guint64 length, Qcow2
   return find_in_view (&view, guest_offset, length, run, error);
 }
 
+gboolean
+qcow2_find_entry (const ImgDisk *disk, guint64 guest_offset, guint64 *entry, guint64 *bitmap,
+                  GError **error)
+{
+  const Qcow2 *q = disk->state;
+  guint entry_bits = entry_bits_of (q), l2_bits = 2 * q->cluster_bits - entry_bits;
+  guint64 l1_index = guest_offset >> l2_bits, l2_offset, n_empty;
+
+  *entry = *bitmap = 0;
+  if (!find_l2 (q, l1_index, &l2_offset, &n_empty, error))
+    return FALSE;
+  if (l2_offset == 0)
+    return TRUE;
+  gsize page_bytes = (gsize)MIN (QCOW2_PAGE_BYTES, q->cluster_size);
+  guint64 at = (guest_offset - (l1_index << l2_bits)) >> q->cluster_bits << entry_bits;
+  guint64 page_at = at & ~(guint64)(page_bytes - 1);
+  g_autoptr (Qcow2Page) page
+      = qcow2_tables_get (q->tables, "L2 table", l2_offset + page_at, page_bytes, error);
+  if (page == NULL)
+    return FALSE;
+  *entry = img_load_be64 (page->bytes + (at - page_at));
+  *bitmap = entry_bits == 4 ? img_load_be64 (page->bytes + (at - page_at) + 8) : 0;
+  return TRUE;
+}
+
 /* ---- how much of a file there must be ---- */
 
 static void

@@ -21,9 +21,8 @@ write_tables (const Qcow2Writer *w, guint64 host_offset, const guint8 *bytes, gs
 
 /* ---- L2 ---- */
 
-/* Write the L2 tables that are there, one behind the other. */
-static gboolean
-flush_tables (Qcow2Writer *w, GError **error)
+gboolean
+qcow2_writer_flush_tables (Qcow2Writer *w, GError **error)
 {
   guint64 cluster = w->layout.cluster_size, host_offset = w->next;
   gsize length = w->table_index->len * (gsize)cluster;
@@ -56,7 +55,7 @@ begin_table (Qcow2Writer *w, guint64 index, GError **error)
       if (w->tables == NULL)
         return img_throw_errno (error, "cannot get memory for tables");
     }
-  if (w->table_index->len == w->max_tables && !flush_tables (w, error))
+  if (w->table_index->len == w->max_tables && !qcow2_writer_flush_tables (w, error))
     return FALSE;
   memset (w->tables + w->table_index->len * cluster, 0, cluster);
   g_array_append_val (w->table_index, index);
@@ -263,7 +262,7 @@ qcow2_writer_finish (Qcow2Writer *w, guint64 size, GError **error)
   Qcow2Places places = { .size = size };
   Rest rest = { 0 };
 
-  if (!flush_tables (w, error) || !lay_out_rest (w, &places, &rest, error))
+  if (!qcow2_writer_flush_tables (w, error) || !lay_out_rest (w, &places, &rest, error))
     return FALSE;
   guint8 *buffer = img_buffer_new (buffer_size);
   if (buffer == NULL)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "format/qcow2/write.h"
+#include "format/qcow2/rewrite.h"
 
 #include "base/buffer.h"
 #include "base/size.h"
@@ -47,6 +47,8 @@ static gboolean
 finish (ImgDisk *disk, guint64 size, GError **error)
 {
   Qcow2Writer *w = disk->state;
+  if (w->previous != NULL)
+    return qcow2_tail_finish (w, error) && qcow2_rewrite_finish (w, size, error);
   /* As QEMU counts, in sectors. */
   return qcow2_tail_finish (w, error)
          && (!w->layout.has_data_file || img_file_is_device (w->data)
@@ -119,8 +121,8 @@ invalidate (const Qcow2Writer *w, GError **error)
          && (!w->is_durable || img_file_flush (w->file, error));
 }
 
-gboolean
-qcow2_create (ImgDisk *disk, const ImgCreateParams *params, GError **error)
+Qcow2Writer *
+qcow2_writer_new (ImgDisk *disk, const ImgCreateParams *params)
 {
   Qcow2Writer *w = g_new0 (Qcow2Writer, 1);
 
@@ -129,22 +131,38 @@ qcow2_create (ImgDisk *disk, const ImgCreateParams *params, GError **error)
   w->l1 = g_array_new (FALSE, TRUE, sizeof (guint64));
   w->table_index = g_array_new (FALSE, FALSE, sizeof (guint64));
   w->shared = g_ptr_array_new ();
-  if (!qcow2_layout_init (&w->layout, params->options, error))
-    return FALSE;
   w->file = disk->file;
   w->data = params->data != NULL ? params->data : disk->file;
-  w->backing_name = g_strdup (params->options->backing_file);
-  w->backing_format = g_strdup (params->options->backing_format);
-  w->data_name = g_strdup (params->options->data_file);
-  w->has_backing = params->backing_disk != NULL;
   w->is_clean = params->is_clean;
   w->is_in_place = params->is_in_place;
   w->is_durable = params->is_durable;
   w->sparse_size = params->sparse_size;
+  return w;
+}
+
+void
+qcow2_writer_begin (ImgDisk *disk, guint64 next)
+{
+  Qcow2Writer *w = disk->state;
+
   w->block = (gsize)MIN (QCOW2_BLOCK, w->layout.cluster_size);
   w->tail = g_malloc (w->block);
-  w->next = w->layout.cluster_size;
+  w->next = next;
   disk->unit = w->layout.cluster_size;
+}
+
+gboolean
+qcow2_create (ImgDisk *disk, const ImgCreateParams *params, GError **error)
+{
+  Qcow2Writer *w = qcow2_writer_new (disk, params);
+
+  if (!qcow2_layout_init (&w->layout, params->options, error))
+    return FALSE;
+  w->backing_name = g_strdup (params->options->backing_file);
+  w->backing_format = g_strdup (params->options->backing_format);
+  w->data_name = g_strdup (params->options->data_file);
+  w->has_backing = w->compares = params->backing_disk != NULL;
+  qcow2_writer_begin (disk, w->layout.cluster_size);
   return invalidate (w, error)
          && (params->size == IMG_DISK_SIZE_UNKNOWN || allocate (w, params->size, error));
 }

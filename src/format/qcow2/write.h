@@ -22,8 +22,10 @@ typedef struct
   ImgFile *file; /* borrowed */
   ImgFile *data; /* borrowed: what plain clusters are in; file, or the data file */
   char *backing_name, *backing_format, *data_name; /* owned, or NULL */
-  gboolean has_backing; /* what is written hides what is behind; else that shows through */
-  gboolean is_clean, is_in_place, is_durable; /* as in ImgCreateParams */
+  gboolean has_backing;    /* zeros hide what is behind; else it shows through */
+  gboolean compares;       /* and what is like it is left out */
+  const ImgDisk *previous; /* borrowed: what the image was, if it is written anew; or NULL */
+  gboolean is_clean, is_in_place, is_durable, is_zero; /* as in ImgCreateParams */
   guint64 sparse_size;
   gsize block; /* of compressed data */
 
@@ -43,6 +45,11 @@ typedef struct
 
 /* ---- write.c ---- */
 
+/* The state of @disk, with what @params say about writing; and its end: clusters from @next on are
+ * free. */
+Qcow2Writer *qcow2_writer_new (ImgDisk *disk, const ImgCreateParams *params);
+void qcow2_writer_begin (ImgDisk *disk, guint64 next);
+
 /* Write @length bytes at @host_offset of @file; runs of at least @block zeros are left out where
  * the file reads as zeros already. */
 G_GNUC_WARN_UNUSED_RESULT
@@ -56,6 +63,11 @@ gboolean qcow2_write_sparse (const Qcow2Writer *w, ImgFile *file, guint64 host_o
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_place_plain (Qcow2Writer *w, guint64 guest_offset, guint64 length, guint64 bitmap,
                             guint64 *host_offset, GError **error);
+
+/* Set an L2 entry; @bitmap only if it is extended. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean qcow2_set_entry (Qcow2Writer *w, guint64 guest_offset, guint64 value, guint64 bitmap,
+                          GError **error);
 
 /* A place for one cluster that was compressed to @length bytes. */
 G_GNUC_WARN_UNUSED_RESULT
@@ -81,6 +93,10 @@ gboolean qcow2_place_zero (Qcow2Writer *w, guint64 guest_offset, GError **error)
 /* The L2 entry of @guest_offset, to be filled in before the next is asked for; NULL on failure. */
 G_GNUC_WARN_UNUSED_RESULT
 guint8 *qcow2_writer_entry (Qcow2Writer *w, guint64 guest_offset, GError **error);
+
+/* Write the L2 tables that are there. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean qcow2_writer_flush_tables (Qcow2Writer *w, GError **error);
 
 /* One more user of the cluster at @host_offset. */
 void qcow2_writer_share (Qcow2Writer *w, guint64 host_offset);

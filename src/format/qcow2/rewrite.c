@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "format/qcow2/rewrite.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/size.h"
+#include "format/qcow2/entry.h"
+#include "format/qcow2/repair.h"
+
+/* Of the header: from the number of L1 entries to that of the clusters of the refcount table. */
+#define TABLES_AT 36
+#define TABLES_LENGTH 24
+
+/* ---- whether it can be done ---- */
+
+static gboolean
+check_kind (const Qcow2 *q, GError **error)
+{
+  const struct
+  {
+    gboolean is_wrong;
+    const char *message;
+  } rules[] = {
+    { (q->incompatible & (QCOW2_DIRTY | QCOW2_CORRUPT)) != 0,
+      "it is marked as dirty or corrupt; imgtool check -r all repairs it" },
+    { (q->incompatible & QCOW2_DATA_FILE) != 0, "its content is in a data file" },
+    { (q->autoclear & QCOW2_BITMAPS) != 0 && q->n_bitmaps > 0,
+      "it has persistent bitmaps, which would not be right any more" },
+  };
+  for (guint i = 0; i < G_N_ELEMENTS (rules); i++)
+    if (rules[i].is_wrong)
+      return img_throw (error, IMG_ERROR_UNSUPPORTED, "'%s' cannot be written into: %s",
+                        q->safe_path, rules[i].message);
+  return TRUE;
+}
+
+/* Flags and refcounts are relied upon: they must be right. *@end is where the image ends. */
+static gboolean
+check_content (ImgDisk *previous, guint64 *end, GError **error)
+{
+  const Qcow2 *q = previous->state;
+  const ImgCheckParams params = { 0 };
+  g_auto (ImgCheckResult) result = { 0 };
+
+  img_check_result_init (&result);
+  if (!qcow2_check (previous, &params, &result, error))
+    return FALSE;
+  *end = result.image_end_offset;
+  if (result.corruptions == 0 && result.errors == 0)
+    return TRUE;
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "'%s' cannot be written into: it has errors (imgtool check lists them, -r "
+                    "repairs them)",
+                    q->safe_path);
+}
+
+/* ---- beginning ---- */
+
+static void
+take_layout (Qcow2Writer *w, const Qcow2 *q, const ImgCreateOptions *options)
+{
+  guint64 level = options->compression_level;
+
+  w->layout = (Qcow2Layout){ .version = q->version,
+                             .cluster_bits = q->cluster_bits,
+                             .cluster_size = q->cluster_size,
+                             .refcount_order = q->refcount_order,
+                             .compression = (ImgCompression)q->compression,
+                             .compression_level = level == G_MAXUINT64 ? 0 : (int)level,
+                             .is_compressed = options->is_compressed,
+                             .has_extended_l2 = (q->incompatible & QCOW2_EXTENDED_L2) != 0 };
+}
+
+gboolean
+qcow2_rewrite (ImgDisk *disk, const ImgCreateParams *params, GError **error)
+{
+  const ImgDisk *previous = disk->previous;
+  const Qcow2 *q = previous->state;
+  Qcow2Writer *w = qcow2_writer_new (disk, params);
+  guint64 end;
+
+  w->previous = previous;
+  take_layout (w, q, params->options);
+  if (!check_kind (q, error) || !check_content (disk->previous, &end, error))
+    return FALSE;
+  w->has_backing = previous->backing.name != NULL;
+  w->is_zero = params->is_zero;
+  w->is_clean = FALSE;
+  w->is_in_place = TRUE;
+  qcow2_writer_begin (disk, img_size_round_up (end, q->cluster_size));
+  return TRUE;
+}
+
+/* ---- on the way ---- */
+
+gboolean
+qcow2_rewrite_find (Qcow2Writer *w, guint64 guest_offset, gboolean *is_there, guint64 *host_offset,
+                    GError **error)
+{
+  guint64 entry, bitmap;
+
+  if (!qcow2_find_entry (w->previous, guest_offset, &entry, &bitmap, error))
+    return FALSE;
+  *host_offset = entry & QCOW2_OFFSET_MASK;
+  *is_there = (entry & QCOW2_COPIED) != 0 && (entry & QCOW2_COMPRESSED) == 0 && *host_offset != 0;
+  return TRUE;
+}
+
+static gboolean
+keep_entry (Qcow2Writer *w, guint64 guest_offset, GError **error)
+{
+  guint64 entry, bitmap;
+
+  if (!qcow2_find_entry (w->previous, guest_offset, &entry, &bitmap, error))
+    return FALSE;
+  return (entry == 0 && bitmap == 0) || qcow2_set_entry (w, guest_offset, entry, bitmap, error);
+}
+
+gboolean
+qcow2_rewrite_keep (Qcow2Writer *w, guint64 guest_offset, guint64 length, GError **error)
+{
+  guint64 end = MIN (guest_offset + length, w->previous->size);
+  Qcow2Run run;
+
+  for (guint64 at = guest_offset; at < end; at += w->layout.cluster_size)
+    {
+      /* Where nothing is known of much it need not be looked at cluster by cluster. */
+      if (!qcow2_find_run (w->previous, at, end - at, &run, error))
+        return FALSE;
+      if (run.kind == IMG_MAPPING_ABSENT && !run.has_host && run.length > w->layout.cluster_size)
+        at += run.length / w->layout.cluster_size * w->layout.cluster_size - w->layout.cluster_size;
+      else if (!keep_entry (w, at, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* ---- the end ---- */
+
+/* The L1 table: what was written, and behind it what was there. The L2 table in between has entries
+ * of both kinds. */
+static gboolean
+complete_l1 (Qcow2Writer *w, guint64 size, GError **error)
+{
+  const Qcow2 *q = w->previous->state;
+  guint64 cluster = q->cluster_size, covered = (guint64)1 << qcow2_layout_l2_bits (&w->layout);
+  guint64 end = img_size_round_up (size, cluster);
+  guint64 middle = img_size_round_up (end, covered), word;
+
+  if (end < middle && end < q->size && !qcow2_rewrite_keep (w, end, middle - end, error))
+    return FALSE;
+  if (!qcow2_writer_flush_tables (w, error))
+    return FALSE;
+  if (w->l1->len < q->l1_entries)
+    g_array_set_size (w->l1, q->l1_entries);
+  for (guint64 i = middle / covered; i < q->l1_entries; i++)
+    {
+      if (!img_file_read (q->file, q->l1_offset + i * 8, &word, sizeof word, error))
+        return FALSE;
+      g_array_index (w->l1, guint64, i) = GUINT64_FROM_BE (word);
+    }
+  return TRUE;
+}
+
+static gboolean
+write_l1 (Qcow2Writer *w, guint64 *offset, GError **error)
+{
+  gsize length = (gsize)img_size_round_up ((guint64)w->l1->len * 8, w->layout.cluster_size);
+  g_autofree guint8 *bytes = g_malloc0 (length);
+
+  for (guint i = 0; i < w->l1->len; i++)
+    img_store_be64 (bytes + i * 8, g_array_index (w->l1, guint64, i));
+  *offset = w->next;
+  w->next += length;
+  return img_file_write (w->file, *offset, bytes, length, error);
+}
+
+/* Write the patches of the new refcounts, and find what the header is to say about them. */
+static gboolean
+write_plan (Qcow2Writer *w, const ImgPlan *plan, guint8 *fields, GError **error)
+{
+  for (guint i = 0; i < plan->patches->len; i++)
+    {
+      const ImgPatch *patch = plan->patches->pdata[i];
+      if (patch->stage == IMG_STAGE_SWITCH)
+        memcpy (fields + patch->offset - TABLES_AT, patch->bytes, patch->length);
+      else if (!img_file_write (w->file, patch->offset, patch->bytes, patch->length, error))
+        return FALSE;
+    }
+  return TRUE;
+}
+
+/* Count all references anew, with the new L1 table in place of the old one, and write what comes of
+ * it behind all else. */
+static gboolean
+write_refcounts (Qcow2Writer *w, guint64 l1_offset, guint8 *fields, GError **error)
+{
+  Qcow2 q = *(const Qcow2 *)w->previous->state;
+  const ImgDisk disk = { .file = w->file, .state = &q };
+  const ImgCheckParams params = { 0 };
+  g_auto (ImgCheckResult) result = { 0 };
+  g_auto (Qcow2Check) check = { 0 };
+  g_autoptr (ImgPlan) plan = img_plan_new ();
+
+  q.l1_offset = l1_offset;
+  img_check_result_init (&result);
+  qcow2_check_init (&check, &disk, &params, &result);
+  if (!qcow2_check_run (&check, error))
+    return FALSE;
+  check.n_clusters = w->next >> q.cluster_bits;
+  return qcow2_repair_rebuild (&check, plan, error)
+         && (img_file_is_device (w->file) || img_file_resize (w->file, plan->size, error))
+         && write_plan (w, plan, fields, error);
+}
+
+static gboolean
+switch_over (Qcow2Writer *w, const guint8 *fields, GError **error)
+{
+  return (!w->is_durable || img_file_flush (w->file, error))
+         && img_file_write (w->file, TABLES_AT, fields, TABLES_LENGTH, error);
+}
+
+gboolean
+qcow2_rewrite_finish (Qcow2Writer *w, guint64 size, GError **error)
+{
+  const Qcow2 *q = w->previous->state;
+  guint8 fields[TABLES_LENGTH];
+  guint64 l1_offset;
+
+  if (!complete_l1 (w, size, error) || !write_l1 (w, &l1_offset, error)
+      || (!img_file_is_device (w->file) && !img_file_resize (w->file, w->next, error)))
+    return FALSE;
+  img_store_be32 (fields, q->l1_entries);
+  img_store_be64 (fields + 4, l1_offset);
+  return write_refcounts (w, l1_offset, fields, error) && switch_over (w, fields, error);
+}
