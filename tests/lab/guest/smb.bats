@@ -47,6 +47,13 @@ serve_disk() {
   run -0 imgtool lock -q --write --wait=2 b/disk.raw -- true
 }
 
+@test "SMB3 with --locking=posix: a writer meets his own lock and is refused; nothing remains" {
+  serve_disk vers=3.1.1
+  run -0 lets_in a --locking=posix
+  run -124 lets_in a --write --locking=posix
+  run -0 imgtool lock -q --write --wait=2 b/disk.raw -- true
+}
+
 @test "SMB3: the lock is in the way of the writer itself" {
   serve_disk vers=3.1.1
   run -1 imgtool lock -q --write a/disk.raw -- \
