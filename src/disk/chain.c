@@ -181,7 +181,7 @@ img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params,
   if (!img_inspect_check (disk, &params->policy, error)
       || (params->was_probed && !img_probe_check (disk, error))
       || (params->snapshot != NULL && !img_disk_select (disk, params->snapshot, error))
-      || !follow (&chain, disk, error))
+      || !img_inspect_check_size (disk, &params->policy, error) || !follow (&chain, disk, error))
     {
       *refused = chain.refused;
       return NULL;
