@@ -138,8 +138,10 @@ cli_info_to_json (const ImgInfo *info)
   json_object_set_new (object, "file-length", json_integer ((json_int_t)info->file_length));
   if (info->description.needed > info->file_length)
     json_object_set_new (object, "truncated", json_true ());
-  if (info->references->len > 0)
-    json_object_set_new (object, "references", references_to_json (info->references));
+  if (info->description.snapshots != NULL
+      && info->description.snapshots->len < info->description.n_snapshots)
+    json_object_set_new (object, "snapshots-total", json_integer (info->description.n_snapshots));
+  json_object_set_new (object, "references", references_to_json (info->references));
   if (content != NULL)
     json_object_set_new (object, "content", content);
   return object;

@@ -41,8 +41,9 @@ clock_to_text (guint64 nanoseconds)
 
 /* qemu-img's table; its dates are local time. */
 static void
-append_snapshots (GString *text, const GPtrArray *snapshots)
+append_snapshots (GString *text, const ImgDescription *description)
 {
+  const GPtrArray *snapshots = description->snapshots;
   if (snapshots == NULL)
     return;
   g_string_append_printf (text, "Snapshot list:\n%-7s %-16s %8s %19s %15s %10s\n", "ID", "TAG",
@@ -64,6 +65,9 @@ append_snapshots (GString *text, const GPtrArray *snapshots)
       g_string_append_printf (text, "%-7s %-16s %8s %19s %15s %10s\n", id, name, size, date, clock,
                               icount);
     }
+  if (snapshots->len < description->n_snapshots)
+    g_string_append_printf (text, "... and %u more, %u snapshots in all\n",
+                            description->n_snapshots - snapshots->len, description->n_snapshots);
 }
 
 static void
@@ -105,7 +109,7 @@ append_shared (GString *text, const ImgInfo *info)
   if (description->is_dirty)
     g_string_append (text, "cleanly shut down: no\n");
   append_backing (text, info);
-  append_snapshots (text, description->snapshots);
+  append_snapshots (text, description);
   if (description->facts != NULL)
     {
       g_string_append (text, "Format specific information:\n");

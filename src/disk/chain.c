@@ -7,9 +7,12 @@
 #include "disk/probe.h"
 #include "disk/snapshot.h"
 
-/* Memory for tables, shared by all disks of a chain; each needs some. */
+/* Memory for tables, divided among the disks of a chain; each needs some. */
 #define CACHE_BUDGET ((gsize)8 << 20)
-#define LEAST_CACHE ((gsize)512 << 10)
+#define LEAST_CACHE ((gsize)128 << 10)
+
+/* Memory that those of them share whose part is too small for what they need at once. */
+#define WORKSPACE ((gsize)18 << 20)
 
 /* A chain as far as it was followed. */
 typedef struct
@@ -149,6 +152,7 @@ follow (Chain *chain, ImgDisk *top, GError **error)
 static gboolean
 begin (ImgDisk *top, GError **error)
 {
+  g_autoptr (ImgBudget) workspace = img_budget_new (WORKSPACE);
   guint depth = 0;
 
   for (const ImgDisk *disk = top; disk != NULL; disk = disk->backing_disk)
@@ -156,6 +160,7 @@ begin (ImgDisk *top, GError **error)
   for (ImgDisk *disk = top; disk != NULL; disk = disk->backing_disk)
     {
       disk->cache_budget = MAX (CACHE_BUDGET / depth, LEAST_CACHE);
+      disk->workspace = img_budget_ref (workspace);
       if (!img_disk_begin (disk, error))
         return FALSE;
     }
@@ -176,7 +181,7 @@ img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params,
   if (!img_inspect_check (disk, &params->policy, error)
       || (params->was_probed && !img_probe_check (disk, error))
       || (params->snapshot != NULL && !img_disk_select (disk, params->snapshot, error))
-      || !follow (&chain, disk, error))
+      || !img_inspect_check_size (disk, &params->policy, error) || !follow (&chain, disk, error))
     {
       *refused = chain.refused;
       return NULL;

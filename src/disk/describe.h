@@ -5,6 +5,10 @@
 #include "disk/disk.h"
 #include "disk/fact.h"
 
+/* So many snapshots or bitmaps are listed, and fewer if their names have more bytes than this. */
+#define IMG_MAX_LISTED 4096
+#define IMG_MAX_LISTED_BYTES ((gsize)256 << 10)
+
 /* A state of the disk kept inside the image. */
 typedef struct
 {
@@ -33,7 +37,8 @@ typedef struct
   gboolean is_encrypted;
   gboolean is_dirty;    /* not cleanly closed */
   guint64 needed;       /* how long the file must be at least, as far as that is quickly seen */
-  GPtrArray *snapshots; /* owned ImgSnapshot; NULL: none */
+  GPtrArray *snapshots; /* owned ImgSnapshot; NULL: none; the first IMG_MAX_LISTED at most */
+  guint n_snapshots;    /* how many there are */
   ImgFact *facts;       /* owned; NULL: the format has none of its own */
   GPtrArray *features;  /* owned ImgFeature; NULL: the format has none */
 } ImgDescription;

@@ -90,6 +90,7 @@ img_disk_close (ImgDisk *disk)
     disk->format->close (disk);
   g_clear_pointer (&disk->backing_disk, img_disk_close);
   g_clear_pointer (&disk->previous, img_disk_close);
+  g_clear_pointer (&disk->workspace, img_budget_unref);
   g_free (disk->backing.name);
   g_free (disk->backing.format);
   g_free (disk->data_file.name);

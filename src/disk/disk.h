@@ -7,6 +7,7 @@
  * thread unless the disk is sequential. */
 #pragma once
 
+#include "disk/budget.h"
 #include "disk/create.h"
 #include "file/extent.h"
 
@@ -69,6 +70,7 @@ struct ImgDisk
     ImgFileExtent extent;  /* of that file */
   } seen;                  /* what was found out last about holes */
   gsize cache_budget;      /* bytes a format may keep in memory of its tables; 0: as it likes */
+  ImgBudget *workspace;    /* owned: one use; for what is larger than that; or NULL */
   guint64 size;            /* guest bytes, or IMG_DISK_SIZE_UNKNOWN */
   gboolean is_sequential;  /* each byte is read or written once, in order */
   gboolean reads_as_zeros; /* a target that is new: what is not written reads as zeros */

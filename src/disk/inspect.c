@@ -166,16 +166,33 @@ img_inspect_check (const ImgDisk *disk, const ImgGatePolicy *policy, GError **er
   g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
 
   if (!policy->is_untrusted)
-    return policy->max_size == 0 || disk->size <= policy->max_size
-           || img_throw (error, IMG_ERROR_FAILED,
-                         "'%s': the disk has %" G_GUINT64_FORMAT " bytes, more than the "
-                         "%" G_GUINT64_FORMAT " of --max-size",
-                         safe, disk->size, policy->max_size);
+    return TRUE;
   g_autoptr (ImgInspection) inspection
       = img_inspect (disk->file, disk->format->name, policy, error);
-  if (inspection == NULL || inspection->reasons->len == 0)
-    return inspection != NULL;
+  if (inspection == NULL)
+    return FALSE;
+  /* The disk was opened before: what is in the file may have been changed since. */
+  if (inspection->references->len == 0
+      && (disk->backing.name != NULL || disk->data_file.name != NULL))
+    add_reason (inspection, "it named another file a moment ago");
+  if (inspection->reasons->len == 0)
+    return TRUE;
   g_ptr_array_add (inspection->reasons, NULL);
   g_autofree char *reasons = g_strjoinv ("; ", (char **)inspection->reasons->pdata);
   return img_throw (error, IMG_ERROR_FAILED, "'%s' is not safe to read: %s", safe, reasons);
+}
+
+gboolean
+img_inspect_check_size (const ImgDisk *disk, const ImgGatePolicy *policy, GError **error)
+{
+  guint64 most = policy->max_size != 0  ? policy->max_size
+                 : policy->is_untrusted ? IMG_UNTRUSTED_MAX_SIZE
+                                        : G_MAXUINT64;
+  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+
+  return disk->size <= most
+         || img_throw (error, IMG_ERROR_FAILED,
+                       "'%s': the disk has %" G_GUINT64_FORMAT " bytes, more than the "
+                       "%" G_GUINT64_FORMAT " of --max-size",
+                       safe, disk->size, most);
 }

@@ -40,7 +40,11 @@ ImgInspection *img_inspect (ImgFile *file, const char *format, const ImgGatePoli
 void img_inspection_free (ImgInspection *inspection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgInspection, img_inspection_free)
 
-/* Whether @disk may be read, as @policy says: of one that is not trusted everything above, of
- * others the size alone. */
+/* Whether @disk may be read, as @policy says: if it is not trusted, everything above but the size.
+ */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_inspect_check (const ImgDisk *disk, const ImgGatePolicy *policy, GError **error);
+
+/* Whether @disk, as it is going to be read, is not too large. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_inspect_check_size (const ImgDisk *disk, const ImgGatePolicy *policy, GError **error);

@@ -7,19 +7,6 @@
 #include "base/text.h"
 #include "disk/format.h"
 
-gpointer
-img_snapshot_find (const GPtrArray *snapshots, const char *id, const char *name)
-{
-  for (guint i = 0; i < snapshots->len; i++)
-    {
-      const ImgSnapshot *snapshot = snapshots->pdata[i];
-      if ((id == NULL || strcmp (id, snapshot->id) == 0)
-          && (name == NULL || strcmp (name, snapshot->name) == 0))
-        return snapshots->pdata[i];
-    }
-  return NULL;
-}
-
 /* What snapshot.id=ID,snapshot.name=NAME says; borrowed from @pairs. */
 static gboolean
 take_keys (const GArray *pairs, const char **id, const char **name, GError **error)

@@ -8,7 +8,3 @@
  * qemu-img's snapshot.id=ID,snapshot.name=NAME. Before img_disk_begin(). */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_disk_select (ImgDisk *disk, const char *text, GError **error);
-
-/* The first of @snapshots (ImgSnapshot) with that @id and that @name, each of which may be NULL: it
- * does not matter. NULL if there is none; borrowed. */
-gpointer img_snapshot_find (const GPtrArray *snapshots, const char *id, const char *name);

@@ -267,6 +267,8 @@ open_backing (const ImgConvertParams *params, GPtrArray *files, ImgDisk **backin
     return TRUE;
   /* Who says a name on the command line may say any file's. */
   open_params.policy.allow_devices = TRUE;
+  open_params.policy.is_untrusted = FALSE;
+  open_params.policy.max_size = 0;
   if (!img_gate_resolve (params->target->path, "backing file", &reference, &path, error))
     return FALSE;
   open_params.format = path.format;

@@ -193,6 +193,27 @@ at() {
   expect_message "'disk.qcow2': the disk has 8388608 bytes, more than the 4194304 of --max-size"
   [[ ! -e got.raw ]]
   run -0 imgtool convert --max-size=8M disk.qcow2 got.raw
+  # A snapshot may be of a larger disk than the image.
+  rm got.raw
+  qemu-img snapshot -c large disk.qcow2
+  qemu-img resize -q --shrink disk.qcow2 1M
+  for option in --untrusted ''; do
+    # shellcheck disable=SC2086
+    run -1 --separate-stderr imgtool convert $option --max-size=4M -l large disk.qcow2 got.raw
+    expect_message "'disk.qcow2': the disk has 8388608 bytes, more than the 4194304 of --max-size"
+    [[ ! -e got.raw ]]
+    # shellcheck disable=SC2086
+    run -0 imgtool convert $option --max-size=4M disk.qcow2 got.raw
+    rm got.raw
+  done
+}
+
+@test "what is behind the target is the caller's" {
+  make_qcow2 disk.qcow2
+  make_raw base.raw
+  qemu-img create -q -f qcow2 -b base.raw -F raw overlay.qcow2
+  run -0 --separate-stderr imgtool convert --untrusted -O qcow2 -B overlay.qcow2 -F qcow2 disk.qcow2 target.qcow2
+  expect_no_message
 }
 
 @test "what cannot be looked at is an error, not a verdict" {

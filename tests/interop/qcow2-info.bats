@@ -174,7 +174,39 @@ same_chain() {
   run -0 imgtool info disk.img
 }
 
+@test "--backing-chain: a loop under other names, and chains of 64 images and of 65" {
+  qemu-img create -q -f qcow2 -u -b hard.qcow2 -F qcow2 disk.qcow2 1M
+  ln disk.qcow2 hard.qcow2
+  run -1 --separate-stderr timeout 5 "$IMGTOOL" info --backing-chain disk.qcow2
+  expect_message "the chain of backing files leads back to 'hard.qcow2'"
+  rm hard.qcow2
+  mkdir folder
+  ln -s ../disk.qcow2 folder/link.qcow2
+  qemu-img create -q -f qcow2 -u -b folder/link.qcow2 -F qcow2 other.qcow2 1M
+  qemu-img rebase -u -b other.qcow2 -F qcow2 disk.qcow2
+  mv other.qcow2 folder && qemu-img rebase -u -b ./link.qcow2 -F qcow2 folder/other.qcow2
+  qemu-img rebase -u -b folder/other.qcow2 -F qcow2 disk.qcow2
+  run -1 --separate-stderr timeout 5 "$IMGTOOL" info --backing-chain disk.qcow2
+  expect_message "the chain of backing files leads back to 'folder/./link.qcow2'"
+
+  make_qcow2 1.qcow2 1M
+  for ((i = 2; i <= 65; i++)); do
+    qemu-img create -q -f qcow2 -u -b $((i - 1)).qcow2 -F qcow2 $i.qcow2 1M
+  done
+  run -0 --separate-stderr imgtool info --backing-chain --output=json 64.qcow2
+  expect 'length == 64'
+  run -1 --separate-stderr imgtool info --backing-chain 65.qcow2
+  expect_message "the chain of backing files is longer than 64 images"
+  for command in lock-status lock; do
+    run --separate-stderr imgtool $command -b 65.qcow2 -- true
+    expect_message "the chain of backing files is longer than 64 images"
+  done
+}
+
 @test "all outside references in one place" {
+  make_raw disk.raw
+  run -0 imgtool info --output=json disk.raw
+  expect '.references == []'
   qemu-img create -q -f qcow2 -o data_file=data.raw disk.qcow2 1M
   qemu-img rebase -u -b nbd:unix:/x -F raw disk.qcow2
   run -0 imgtool info --output=json disk.qcow2

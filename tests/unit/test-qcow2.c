@@ -145,13 +145,16 @@ decode_all (gpointer seed)
 
 START_TEST (threads_share_decoders)
 {
-  static const gsize budgets[] = { 0, 3 * 3 * CLUSTER, 100 * 3 * CLUSTER };
+  static const gsize budgets[] = { 0, 3 * 3 * CLUSTER, 100 * 3 * CLUSTER, 0, 0, 0 };
+  /* What is shared with other disks: nothing, less than is needed once, enough for two. */
+  static const gsize workspaces[] = { 0, 0, 0, 1, 3 * CLUSTER, 7 * CLUSTER };
 
   write_streams ();
   for (guint i = 0; i < G_N_ELEMENTS (budgets); i++)
     {
       GThread *threads[N_THREADS];
-      decoders = qcow2_decoders_new (QCOW2_ZLIB, CLUSTER, budgets[i]);
+      g_autoptr (ImgBudget) workspace = workspaces[i] == 0 ? NULL : img_budget_new (workspaces[i]);
+      decoders = qcow2_decoders_new (QCOW2_ZLIB, CLUSTER, budgets[i], workspace);
       for (guint t = 0; t < N_THREADS; t++)
         threads[t] = g_thread_new ("decode", decode_all, GUINT_TO_POINTER (t + 1));
       for (guint t = 0; t < N_THREADS; t++)
@@ -167,7 +170,7 @@ START_TEST (a_stream_that_was_bad_is_not_remembered)
   guint8 bytes[CLUSTER];
   Qcow2Compressed good = { .file = file, .host_offset = 0, .length = STREAM };
   Qcow2Compressed cut = { .file = file, .host_offset = 0, .length = STREAM - 100 };
-  Qcow2Decoders *pool = qcow2_decoders_new (QCOW2_ZLIB, CLUSTER, 0);
+  Qcow2Decoders *pool = qcow2_decoders_new (QCOW2_ZLIB, CLUSTER, 0, NULL);
 
   write_streams ();
   for (guint i = 0; i < 3; i++)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The directory of bitmaps, as far as it is shown. */
+#include <string.h>
+
 #include "base/bytes.h"
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/scan.h"
@@ -37,15 +39,25 @@ qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GEr
   return g_steal_pointer (&name);
 }
 
+/* The bitmaps that are listed so far. */
+typedef struct
+{
+  ImgFact *facts; /* borrowed */
+  gsize bytes;    /* of their names */
+} List;
+
 static gboolean
-describe_one (const Qcow2 *q, Qcow2Scan *scan, ImgFact *list, GError **error)
+describe_one (const Qcow2 *q, Qcow2Scan *scan, List *list, GError **error)
 {
   Qcow2BitmapEntry entry;
   g_autofree char *name = qcow2_bitmap_take (q, scan, &entry, error);
 
   if (name == NULL)
     return FALSE;
-  ImgFact *bitmap = img_fact_add_group (list, NULL);
+  list->bytes += strlen (name);
+  if (list->facts->facts->len >= IMG_MAX_LISTED || list->bytes > IMG_MAX_LISTED_BYTES)
+    return TRUE;
+  ImgFact *bitmap = img_fact_add_group (list->facts, NULL);
   ImgFact *flag_list = img_fact_add_list (bitmap, "flags");
   if (entry.flags & IN_USE)
     img_fact_add_text (flag_list, NULL, "in-use");
@@ -63,11 +75,13 @@ qcow2_bitmaps_describe (const Qcow2 *q, ImgFact *facts, GError **error)
 
   if (q->n_bitmaps == 0)
     return TRUE;
-  ImgFact *list = img_fact_add_list (facts, "bitmaps");
+  List list = { .facts = img_fact_add_list (facts, "bitmaps") };
   qcow2_scan_begin (&scan, q->file, "bitmap directory", q->bitmap_directory_offset,
                     q->bitmap_directory_bytes);
   for (guint32 i = 0; i < q->n_bitmaps; i++)
-    if (!describe_one (q, &scan, list, error))
+    if (!describe_one (q, &scan, &list, error))
       return FALSE;
+  if (list.facts->facts->len < q->n_bitmaps)
+    img_fact_add_number (facts, "bitmaps-total", q->n_bitmaps);
   return TRUE;
 }

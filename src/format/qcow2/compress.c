@@ -24,6 +24,7 @@ struct Qcow2Decoders
 {
   Qcow2Compression compression;
   gsize cluster_size;
+  ImgBudget *workspace; /* owned: one use; what decoders need is borrowed from it; or NULL */
   guint n;
   GMutex mutex;
   GCond freed;
@@ -32,12 +33,18 @@ struct Qcow2Decoders
 };
 
 Qcow2Decoders *
-qcow2_decoders_new (Qcow2Compression compression, gsize cluster_size, gsize budget)
+qcow2_decoders_new (Qcow2Compression compression, gsize cluster_size, gsize budget,
+                    ImgBudget *workspace)
 {
   Qcow2Decoders *decoders = g_new0 (Qcow2Decoders, 1);
   decoders->compression = compression;
   decoders->cluster_size = cluster_size;
   decoders->n = (guint)CLAMP (budget / (CLUSTERS_EACH * cluster_size), 1, MAX_DECODERS);
+  if (budget < CLUSTERS_EACH * cluster_size && workspace != NULL)
+    {
+      decoders->workspace = img_budget_ref (workspace);
+      decoders->n = MAX_DECODERS;
+    }
   for (guint i = 0; i < decoders->n; i++)
     decoders->decoders[i].kept = G_MAXUINT64;
   g_mutex_init (&decoders->mutex);
@@ -45,16 +52,20 @@ qcow2_decoders_new (Qcow2Compression compression, gsize cluster_size, gsize budg
   return decoders;
 }
 
+static void
+forget (Decoder *decoder)
+{
+  g_clear_pointer (&decoder->inflater, qcow2_inflater_free);
+  g_clear_pointer (&decoder->compressed, g_free);
+  g_clear_pointer (&decoder->cluster, g_free);
+}
+
 void
 qcow2_decoders_free (Qcow2Decoders *decoders)
 {
   for (guint i = 0; i < decoders->n; i++)
-    {
-      Decoder *decoder = &decoders->decoders[i];
-      g_clear_pointer (&decoder->inflater, qcow2_inflater_free);
-      g_free (decoder->compressed);
-      g_free (decoder->cluster);
-    }
+    forget (&decoders->decoders[i]);
+  g_clear_pointer (&decoders->workspace, img_budget_unref);
   g_mutex_clear (&decoders->mutex);
   g_cond_clear (&decoders->freed);
   g_free (decoders);
@@ -161,7 +172,15 @@ qcow2_decode (Qcow2Decoders *decoders, const Qcow2Compressed *data, gsize at, vo
 
   g_assert (at <= decoders->cluster_size && length <= decoders->cluster_size - at);
   Decoder *decoder = claim (decoders, data->host_offset, &is_kept);
+  if (decoders->workspace != NULL)
+    img_budget_take (decoders->workspace, CLUSTERS_EACH * decoders->cluster_size);
   gboolean is_good = decode_part (decoders, decoder, data, at, buffer, length, &is_kept, error);
+  if (decoders->workspace != NULL)
+    {
+      is_kept = FALSE;
+      forget (decoder);
+      img_budget_give (decoders->workspace, CLUSTERS_EACH * decoders->cluster_size);
+    }
   release (decoders, decoder, is_kept);
   return is_good;
 }

@@ -3,9 +3,11 @@
  *
  * There are as many decoders as fit into a budget of memory, and each is used by one thread at a
  * time. A decoder keeps the cluster it was asked for a part of, since the next part is likely to be
- * asked for next. */
+ * asked for next. Where the budget is too small for a single one, nothing is kept, and the memory
+ * is lent by a workspace that all disks of a chain share. */
 #pragma once
 
+#include "disk/budget.h"
 #include "file/file.h"
 
 typedef enum
@@ -25,7 +27,9 @@ typedef struct
 
 typedef struct Qcow2Decoders Qcow2Decoders;
 
-Qcow2Decoders *qcow2_decoders_new (Qcow2Compression compression, gsize cluster_size, gsize budget);
+/* @workspace may be NULL: there is none. */
+Qcow2Decoders *qcow2_decoders_new (Qcow2Compression compression, gsize cluster_size, gsize budget,
+                                   ImgBudget *workspace);
 void qcow2_decoders_free (Qcow2Decoders *decoders);
 
 /* The @length bytes at @at of the cluster in @data, into @buffer. A stream that ends early is an

@@ -93,7 +93,8 @@ qcow2_describe (ImgDisk *disk, ImgDescription *description, GError **error)
   describe_features (q, description);
   if (q->n_snapshots > 0)
     {
-      description->snapshots = qcow2_snapshots_read (q, error);
+      description->n_snapshots = q->n_snapshots;
+      description->snapshots = qcow2_snapshots_list (q, error);
       if (description->snapshots == NULL)
         return FALSE;
     }

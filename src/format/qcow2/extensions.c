@@ -158,6 +158,8 @@ take (Qcow2 *q, ImgDisk *disk, const Extension *extension, GError **error)
     case QCOW2_EXTENSION_DATA_FILE_NAME:
       if ((q->incompatible & QCOW2_DATA_FILE) == 0)
         return note_strange (q, extension);
+      if (extension->length > QCOW2_MAX_DATA_FILE_NAME)
+        return throw_bad (q, "name of the data file", error);
       return take_text (q, extension, "name of the data file", &disk->data_file.name, error);
     case QCOW2_EXTENSION_BITMAPS:
       return take_bitmaps (q, extension, error);

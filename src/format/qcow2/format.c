@@ -47,8 +47,8 @@ begin (ImgDisk *disk, GError **error)
                       q->safe_path);
   g_assert (disk->backing.name == NULL || disk->backing_disk != NULL);
   q->tables = qcow2_tables_new (q->file, budget);
-  q->decoders
-      = qcow2_decoders_new (q->compression, (gsize)q->cluster_size, DECODERS_PER_TABLES * budget);
+  q->decoders = qcow2_decoders_new (q->compression, (gsize)q->cluster_size,
+                                    DECODERS_PER_TABLES * budget, disk->workspace);
   return TRUE;
 }
 

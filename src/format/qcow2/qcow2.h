@@ -31,6 +31,7 @@
 #define QCOW2_MAX_BITMAP_DIRECTORY_BYTES (G_GUINT64_CONSTANT (65535) * (24 + 1023 + 1))
 #define QCOW2_MAX_BITMAP_TABLE_BYTES (G_GUINT64_CONSTANT (0x8000000) * 8)
 #define QCOW2_MAX_BACKING_NAME 1023
+#define QCOW2_MAX_DATA_FILE_NAME 4095 /* ours: nothing can be opened by a longer one */
 
 /* incompatible_features */
 #define QCOW2_DIRTY (G_GUINT64_CONSTANT (1) << 0)
@@ -143,6 +144,10 @@ gboolean qcow2_features_check (const Qcow2 *q, guint64 unknown, const guint8 *ar
 /* All snapshots, as new Qcow2Snapshot. */
 G_GNUC_WARN_UNUSED_RESULT
 GPtrArray *qcow2_snapshots_read (const Qcow2 *q, GError **error);
+
+/* Those that are listed, see IMG_MAX_LISTED. */
+G_GNUC_WARN_UNUSED_RESULT
+GPtrArray *qcow2_snapshots_list (const Qcow2 *q, GError **error);
 
 /* See disk/format.h. */
 G_GNUC_WARN_UNUSED_RESULT

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <string.h>
+
 #include "base/bytes.h"
-#include "disk/snapshot.h"
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/scan.h"
 
@@ -58,12 +59,15 @@ take_one (const Qcow2 *q, Qcow2Scan *scan, gboolean is_last, GError **error)
   return snapshot;
 }
 
-GPtrArray *
-qcow2_snapshots_read (const Qcow2 *q, GError **error)
+/* All are looked at, so that a table that is cut off is noticed; the first ones are kept, at most
+ * @most with names of @most_bytes. */
+static GPtrArray *
+read_some (const Qcow2 *q, guint most, gsize most_bytes, GError **error)
 {
   g_autoptr (GPtrArray) snapshots
       = g_ptr_array_new_with_free_func ((GDestroyNotify)img_snapshot_free);
   g_auto (Qcow2Scan) scan = { 0 };
+  gsize bytes = 0;
 
   qcow2_scan_begin (&scan, q->file, "snapshot table", q->snapshots_offset,
                     QCOW2_MAX_SNAPSHOT_TABLE_BYTES);
@@ -72,24 +76,57 @@ qcow2_snapshots_read (const Qcow2 *q, GError **error)
       Qcow2Snapshot *snapshot = take_one (q, &scan, i + 1 == q->n_snapshots, error);
       if (snapshot == NULL)
         return NULL;
-      g_ptr_array_add (snapshots, snapshot);
+      bytes += strlen (snapshot->shown.id) + strlen (snapshot->shown.name);
+      if (i < most && bytes <= most_bytes)
+        g_ptr_array_add (snapshots, snapshot);
+      else
+        img_snapshot_free (&snapshot->shown);
     }
   return g_steal_pointer (&snapshots);
 }
 
-gboolean
-qcow2_snapshot_select (ImgDisk *disk, const char *id, const char *name, gboolean *is_found,
-                       GError **error)
+GPtrArray *
+qcow2_snapshots_read (const Qcow2 *q, GError **error)
+{
+  return read_some (q, G_MAXUINT, G_MAXSIZE, error);
+}
+
+GPtrArray *
+qcow2_snapshots_list (const Qcow2 *q, GError **error)
+{
+  return read_some (q, IMG_MAX_LISTED, IMG_MAX_LISTED_BYTES, error);
+}
+
+/* The first one with that ID and that name (NULL: any), for the caller to free; *@snapshot NULL:
+ * there is none. */
+static gboolean
+find_one (const Qcow2 *q, const char *id, const char *name, Qcow2Snapshot **snapshot,
+          GError **error)
+{
+  g_auto (Qcow2Scan) scan = { 0 };
+
+  qcow2_scan_begin (&scan, q->file, "snapshot table", q->snapshots_offset,
+                    QCOW2_MAX_SNAPSHOT_TABLE_BYTES);
+  for (guint32 i = 0; i < q->n_snapshots; i++)
+    {
+      *snapshot = take_one (q, &scan, i + 1 == q->n_snapshots, error);
+      if (*snapshot == NULL)
+        return FALSE;
+      if ((id == NULL || strcmp (id, (*snapshot)->shown.id) == 0)
+          && (name == NULL || strcmp (name, (*snapshot)->shown.name) == 0))
+        return TRUE;
+      img_snapshot_free (&(*snapshot)->shown);
+    }
+  *snapshot = NULL;
+  return TRUE;
+}
+
+/* Be as the disk was in @snapshot. */
+static gboolean
+use_snapshot (ImgDisk *disk, const Qcow2Snapshot *snapshot, GError **error)
 {
   Qcow2 *q = disk->state;
-  g_autoptr (GPtrArray) snapshots = qcow2_snapshots_read (q, error);
 
-  if (snapshots == NULL)
-    return FALSE;
-  const Qcow2Snapshot *snapshot = img_snapshot_find (snapshots, id, name);
-  *is_found = snapshot != NULL;
-  if (snapshot == NULL)
-    return TRUE;
   if (!qcow2_check_table (q, "L1 table of the snapshot", snapshot->l1_offset, snapshot->l1_entries,
                           8, QCOW2_MAX_L1_BYTES, error))
     return FALSE;
@@ -103,4 +140,20 @@ qcow2_snapshot_select (ImgDisk *disk, const char *id, const char *name, gboolean
   q->l1_entries = snapshot->l1_entries;
   q->size = disk->size = snapshot->shown.disk_size;
   return TRUE;
+}
+
+gboolean
+qcow2_snapshot_select (ImgDisk *disk, const char *id, const char *name, gboolean *is_found,
+                       GError **error)
+{
+  Qcow2Snapshot *snapshot;
+
+  if (!find_one (disk->state, id, name, &snapshot, error))
+    return FALSE;
+  *is_found = snapshot != NULL;
+  if (snapshot == NULL)
+    return TRUE;
+  gboolean is_good = use_snapshot (disk, snapshot, error);
+  img_snapshot_free (&snapshot->shown);
+  return is_good;
 }
