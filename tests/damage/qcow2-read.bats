@@ -246,3 +246,113 @@ compressed() {
   run -0 --separate-stderr limited "$IMGTOOL" convert -v disk.qcow2 got.raw
   [[ $(stat -c %s got.raw) == $((1 << 40)) ]]
 }
+
+@test "bitmaps: a directory that is cut off, and entries that make no sense" {
+  local at n
+  fresh
+  qemu-img bitmap --add -g 64k disk.qcow2 one
+  qemu-img bitmap --add -g 64k disk.qcow2 two
+  # the extension: how many, how many bytes, where
+  at=$(LC_ALL=C grep -obUaP '\x23\x85\x28\x75\0\0\0\x18' disk.qcow2 | head -n 1 | cut -d: -f1)
+  n=$(get disk.qcow2 $((at + 24)) 8)
+  cp disk.qcow2 good.qcow2
+  put disk.qcow2 $((n + 12)) 4 3
+  run -0 --separate-stderr imgtool info --output=json disk.qcow2
+  expect '.["format-specific"].data.bitmaps[0].flags == ["in-use", "auto"]'
+  while read -r offset bytes value text; do
+    cp good.qcow2 disk.qcow2
+    put disk.qcow2 $((offset)) "$bytes" $((value))
+    echo "# $offset=$value"
+    run -1 --separate-stderr limited "$IMGTOOL" info disk.qcow2
+    expect_message "imgtool: 'disk.qcow2'" "$text"
+  done <<END
+$((at + 8)) 4 0 number of bitmaps
+$((at + 8)) 4 65536 number of bitmaps
+$((at + 8)) 4 3 bitmap directory goes on behind
+$((at + 12)) 4 1 number of bitmaps
+$((at + 4)) 4 16 bitmaps extension
+$((at + 16)) 8 0x7fffffffffffffff bitmap directory has
+$((at + 24)) 8 512 bitmap directory cannot begin at offset 512
+$((at + 24)) 8 1<<40 bitmap directory goes on behind
+$((at + 16)) 8 16 bitmap directory goes on behind
+$((at + 16)) 8 26 bitmap directory goes on behind
+$((at + 16)) 8 28 bitmap directory goes on behind
+$((n + 16)) 1 2 makes no sense
+$((n + 17)) 1 8 makes no sense
+$((n + 17)) 1 32 makes no sense
+$((n + 18)) 2 0 makes no sense
+$((n + 18)) 2 1024 makes no sense
+$((n + 20)) 4 0xffffffff makes no sense
+$((n + 20)) 4 40 bitmap directory goes on behind
+END
+  cp good.qcow2 disk.qcow2
+  set_field disk.qcow2 autoclear 0 # whoever wrote last knows nothing of them
+  put disk.qcow2 $((n + 16)) 1 2
+  run -0 --separate-stderr imgtool info --output=json disk.qcow2
+  expect '.["format-specific"].data | has("bitmaps") | not'
+}
+
+# encrypted OPTIONS...: disk.qcow2 with LUKS; sets HEADER to where its header begins
+encrypted() {
+  local at
+  rm -f disk.qcow2
+  qemu-img create -q -f qcow2 --object secret,id=s,data=1234 \
+    -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"$*" disk.qcow2 1M
+  at=$(LC_ALL=C grep -obUaP '\x05\x37\xbe\x77\0\0\0\x10' disk.qcow2 | head -n 1 | cut -d: -f1)
+  EXTENSION=$((at + 8)) HEADER=$(get disk.qcow2 $((at + 8)) 8)
+}
+
+@test "LUKS: a header that is none, or not there" {
+  encrypted ,encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,encrypt.ivgen-hash-alg=sha256
+  run -0 --separate-stderr imgtool info --output=json disk.qcow2
+  diff <(jq -S '."format-specific".data.encrypt' <<<"$output") \
+    <(qemu-img info --output=json disk.qcow2 | jq -S '."format-specific".data.encrypt')
+  put disk.qcow2 "$HEADER" 4 0
+  run -1 --separate-stderr limited "$IMGTOOL" info disk.qcow2
+  expect_message "what its header points to is not a LUKS header"
+  encrypted
+  put disk.qcow2 "$EXTENSION" 8 $((1 << 40))
+  run -1 --separate-stderr limited "$IMGTOOL" info disk.qcow2
+  expect_message "cannot read 592 bytes at offset 1099511627776"
+  put disk.qcow2 "$EXTENSION" 8 513
+  no_info "LUKS header cannot begin at offset 513"
+  # All texts of the header without an end, and no "-" in the mode.
+  encrypted
+  head -c 192 /dev/zero | tr '\0' 'x' | dd of=disk.qcow2 bs=1 seek=$((HEADER + 8)) conv=notrunc status=none
+  head -c 40 /dev/zero | tr '\0' '\377' | dd of=disk.qcow2 bs=1 seek=$((HEADER + 168)) conv=notrunc status=none
+  still_info
+  set_field disk.qcow2 crypt 1
+  no_info "place of the LUKS header"
+}
+
+@test "the state in a snapshot: a table that is cut off, or not large enough" {
+  local at size=$((4 << 20))
+  fresh
+  qemu-img snapshot -c first disk.qcow2
+  qemu-img snapshot -c second disk.qcow2
+  at=$(field disk.qcow2 snapshots_offset)
+  cp disk.qcow2 good.qcow2
+  run -0 imgtool convert -l second disk.qcow2 got.raw
+  rm got.raw
+  while read -r offset bytes value text; do
+    cp good.qcow2 disk.qcow2
+    put disk.qcow2 $((at + offset)) "$bytes" $((value))
+    echo "# $offset=$value"
+    run -1 --separate-stderr limited "$IMGTOOL" convert -l 1 disk.qcow2 got.raw
+    expect_message "imgtool: 'disk.qcow2'" "$text"
+    [[ ! -e got.raw ]]
+  done <<END
+0 8 512 L1 table of the snapshot cannot begin at offset 512
+0 8 1<<40 is truncated: an L1 table is at offset 1099511627776
+8 4 0 too small for $size bytes
+8 4 0xffffffff more than a qcow2 image may have
+36 4 1025 1025 bytes of extra data
+48 8 1<<63 too small for 9223372036854775808 bytes
+48 8 1<<30 too small for 1073741824 bytes
+12 2 0 has no snapshot '1'
+END
+  cp good.qcow2 disk.qcow2
+  set_field disk.qcow2 snapshots_offset $(($(stat -c %s disk.qcow2) / 65536 * 65536 + 65536))
+  run -1 --separate-stderr limited "$IMGTOOL" convert -l 1 disk.qcow2 got.raw
+  expect_message "snapshot table goes on behind offset"
+}

@@ -69,6 +69,20 @@ read_piece (Walk *walk, const ImgMapping *mapping, guint64 in_mapping, gsize len
     }
 }
 
+/* What may be copied inside the kernel: plain data that the file really has. */
+static void
+check_host (Walk *walk, const ImgMapping *mapping)
+{
+  guint64 length = mapping->length, host_offset;
+  ImgFile *file;
+
+  if (!img_disk_map_host (walk->disk, mapping->guest_offset, &length, &file, &host_offset))
+    return;
+  g_assert (mapping->kind == IMG_MAPPING_DATA && !mapping->is_compressed && file == mapping->file
+            && host_offset == mapping->host_offset && length == mapping->length);
+  g_assert (host_offset + length <= img_file_size (file));
+}
+
 /* Its beginning and its end. */
 static void
 read_mapping (Walk *walk, const ImgMapping *mapping)
@@ -103,6 +117,7 @@ walk_mappings (Walk *walk)
           continue;
         }
       g_assert (mapping.guest_offset == at && mapping.length > 0 && mapping.length <= size - at);
+      check_host (walk, &mapping);
       read_mapping (walk, &mapping);
       at += mapping.length;
     }
@@ -150,7 +165,10 @@ read_snapshots (const guint8 *data, gsize size)
   for (guint i = 0; i < MIN (description.snapshots->len, MAX_SNAPSHOTS); i++)
     {
       const ImgSnapshot *snapshot = description.snapshots->pdata[i];
-      read_state (data, size, i % 2 == 0 ? snapshot->id : snapshot->name);
+      g_autofree char *both
+          = g_strdup_printf ("snapshot.id=%s,snapshot.name=%s", snapshot->id, snapshot->name);
+      const char *const names[] = { snapshot->id, snapshot->name, both };
+      read_state (data, size, names[i % G_N_ELEMENTS (names)]);
     }
 }
 

@@ -69,6 +69,7 @@ setup_file() {
   make_qcow2 disk.qcow2
   qemu-img snapshot -c first disk.qcow2
   qemu-img snapshot -c "a longer name than the column has" disk.qcow2
+  same_info disk.qcow2 # the file ends with the last name, whatever its length
   qemu-img bitmap --add disk.qcow2 dirty0
   qemu-img bitmap --add --disable -g 4096 disk.qcow2 dirty1
   same_info disk.qcow2
