@@ -187,7 +187,7 @@ check_one (const ImgImageSpec *spec, const Shown *shown, gboolean is_named)
 {
   const Params *params = shown->params;
   ImgCheckJob job = { .open = cli_open_params (&params->read, spec), .with_data = params->data };
-  gboolean is_told = !params->read.common.quiet && isatty (STDERR_FILENO);
+  gboolean is_told = !params->read.common.quiet && !cli_is_qemu_img () && isatty (STDERR_FILENO);
   g_autoptr (GError) error = NULL;
   g_autoptr (ImgRepairReport) repair = NULL;
 
