@@ -15,6 +15,7 @@ typedef struct
   CliReadParams read;
   int repair; /* ImgRepair */
   gboolean dry_run;
+  gboolean data, backing_chain;
   const char *undo_file, *undo; /* where to keep what is overwritten; what to put back */
   int ignored;
   const CliOption *unsupported; /* an option that no format here can follow, or NULL */
@@ -32,6 +33,10 @@ static const CliOption options[] = {
     cli_set_string, offsetof (Params, undo_file), NULL },
   { 0, "undo", CLI_VALUE, "PATH", "put back what a repair kept in the file PATH", cli_set_string,
     offsetof (Params, undo), NULL },
+  { 0, "data", CLI_NO_VALUE, NULL, "read and decompress all content too", cli_set_flag,
+    offsetof (Params, data), NULL },
+  { 'b', "backing-chain", CLI_NO_VALUE, NULL, "check what is behind the image too", cli_set_flag,
+    offsetof (Params, backing_chain), NULL },
   { 'T', "cache", CLI_VALUE, NULL, "no effect on what is checked", cli_set_choice,
     offsetof (Params, ignored), cli_cache_choices },
   { 0, "object", CLI_VALUE, "OBJECT", "not supported yet", cli_note_unsupported,
@@ -178,16 +183,15 @@ work (const ImgImageSpec *spec, const Params *params, ImgCheckJob *job, ImgRepai
 }
 
 static int
-check (const ImgImageSpec *spec, const Shown *shown)
+check_one (const ImgImageSpec *spec, const Shown *shown, gboolean is_named)
 {
   const Params *params = shown->params;
-  ImgCheckJob job = { .open = cli_open_params (&params->read, spec) };
-  gboolean is_told = !params->read.common.quiet && isatty (STDERR_FILENO);
+  ImgCheckJob job = { .open = cli_open_params (&params->read, spec), .with_data = params->data };
+  gboolean is_told = !params->read.common.quiet && !cli_is_qemu_img () && isatty (STDERR_FILENO);
   g_autoptr (GError) error = NULL;
   g_autoptr (ImgRepairReport) repair = NULL;
 
-  if (params->undo != NULL)
-    return undo (spec, shown);
+  job.open.is_named = is_named;
   CliProgress *progress = cli_progress_new (is_told ? CLI_PROGRESS_LINE : CLI_PROGRESS_NONE, -1);
   job.progress = cli_progress_hook (progress);
   g_autoptr (ImgCheckReport) found = work (spec, params, &job, &repair, &error);
@@ -199,12 +203,45 @@ check (const ImgImageSpec *spec, const Shown *shown)
       return CLI_EXIT_FAILURE;
     }
   if (!found->has_check)
-    return check_raw (spec, params, shown->images);
+    return is_named ? CLI_EXIT_OK : check_raw (spec, params, shown->images);
   show (shown, found, repair);
   const ImgCheckReport *last = repair != NULL && repair->after != NULL ? repair->after : found;
   if (last->result.errors > 0)
     cli_print_remark ("Check failed");
   return status_of (&last->result);
+}
+
+/* The image and what is behind it, of which a raw one has nothing to check. */
+static int
+check_chain (const ImgImageSpec *spec, const Shown *shown)
+{
+  const Params *params = shown->params;
+  ImgOpenParams open_params = cli_open_params (&params->read, spec);
+  g_autoptr (GPtrArray) chain = g_ptr_array_new_with_free_func ((GDestroyNotify)img_info_free);
+  g_autoptr (GError) error = NULL;
+  gboolean is_whole = img_info_chain (spec->path, IMG_USE_CHECK, &open_params, chain, &error);
+  int worst = CLI_EXIT_OK;
+
+  for (guint i = 0; i < chain->len; i++)
+    {
+      const ImgInfo *info = chain->pdata[i];
+      ImgImageSpec one
+          = { .path = info->path, .format = info->format, .locking = open_params.locking };
+      int status = check_one (&one, shown, i > 0);
+      worst = MAX (worst, status);
+    }
+  if (is_whole)
+    return worst;
+  cli_print_error (error);
+  return MAX (worst, CLI_EXIT_FAILURE);
+}
+
+static int
+check (const ImgImageSpec *spec, const Shown *shown)
+{
+  if (shown->params->undo != NULL)
+    return undo (spec, shown);
+  return shown->params->backing_chain ? check_chain (spec, shown) : check_one (spec, shown, FALSE);
 }
 
 /* What contradicts itself. */
@@ -221,6 +258,9 @@ check_usage (const Params *params, char **operands, GError **error)
   if (params->undo != NULL && (params->repair != IMG_REPAIR_NONE || params->read.force_share))
     return img_throw (error, IMG_ERROR_USAGE, "--undo and %s exclude each other",
                       params->read.force_share ? "--force-share" : "--repair");
+  if (params->backing_chain && (params->undo != NULL || params->repair != IMG_REPAIR_NONE))
+    return img_throw (error, IMG_ERROR_USAGE, "--backing-chain and %s exclude each other",
+                      params->undo != NULL ? "--undo" : "--repair");
   if ((params->undo != NULL || params->undo_file != NULL) && operands[0] != NULL
       && operands[1] != NULL)
     return img_throw (error, IMG_ERROR_USAGE, "%s is for one image",
@@ -239,10 +279,11 @@ run (gpointer data, char **operands, GString *output, GError **error)
   if (!check_usage (params, operands, error))
     return CLI_EXIT_FAILURE;
   json_t *images = params->read.common.json && !params->read.common.quiet ? json_array () : NULL;
-  Shown shown = { .params = params,
-                  .is_one_of_many = operands[0] != NULL && operands[1] != NULL,
-                  .output = output,
-                  .images = images };
+  Shown shown
+      = { .params = params,
+          .is_one_of_many = params->backing_chain || (operands[0] != NULL && operands[1] != NULL),
+          .output = output,
+          .images = images };
   for (guint i = 0; operands[i] != NULL && *error == NULL; i++)
     {
       g_auto (ImgImageSpec) spec = { 0 };
@@ -251,7 +292,7 @@ run (gpointer data, char **operands, GString *output, GError **error)
       int status = check (&spec, &shown);
       worst = MAX (worst, status);
     }
-  if (images != NULL && operands[1] != NULL && json_array_size (images) > 0)
+  if (images != NULL && shown.is_one_of_many && json_array_size (images) > 0)
     cli_json_append (output, json_incref (images));
   else if (images != NULL && json_array_size (images) > 0)
     cli_json_append (output, json_incref (json_array_get (images, 0)));

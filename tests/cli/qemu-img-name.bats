@@ -6,6 +6,8 @@
 # demands that there is one test for each row.
 
 load lib
+load ../damage/qcow2
+load ../damage/check
 
 PAGE=$BATS_TEST_DIRNAME/../../man/imgtool.1
 
@@ -361,6 +363,90 @@ flushes() {
   done
   # The copy itself is done.
   cmp disk.raw copy.raw
+}
+
+# both_status STATUS ARGUMENT...: imgtool check ends with that, under either name
+both_status() {
+  run "-$1" --separate-stderr imgtool check "${@:2}"
+  run "-$1" --separate-stderr as_qemu_img check "${@:2}"
+}
+
+@test "departure: the backing file in a check" {
+  mkfifo pipe
+  qemu-img create -q -f qcow2 -u -b pipe -F raw disk.qcow2 1M
+  both_status 0 disk.qcow2
+  # qemu-img waits for somebody who writes to the pipe.
+  run -124 timeout 2 qemu-img check disk.qcow2
+}
+
+@test "departure: findings of a check" {
+  make_image
+  qemu-io -f qcow2 -c "write -q -P 1 0 4M" disk.qcow2
+  put disk.qcow2 "$(field disk.qcow2 l1_offset)" 8 0
+  put disk.qcow2 "$(l1_at disk.qcow2 0)" 8 0
+  head -c 1024 /dev/zero | tr '\0' '\1' | dd of=disk.qcow2 bs=1 conv=notrunc status=none \
+    seek=$(($(first_block disk.qcow2) + 1024))
+  truncate -s 128M disk.qcow2
+  both_status 3 disk.qcow2
+  [[ ${#stderr_lines[@]} == 101 && ${stderr_lines[100]} == "100 of "*" findings are shown" ]]
+  both_status 3 -q disk.qcow2
+  [[ -z $stderr ]]
+  qemu-img check -q disk.qcow2 2>theirs || true
+  (($(wc -l <theirs) > 500))
+}
+
+@test "departure: a table cut by the end of its file" {
+  make_image
+  table=$(($(get disk.qcow2 "$(l1_at disk.qcow2 0)" 8) & 0xfffffffffffe00))
+  for ((i = 0; i < 16; i++)); do
+    put disk.qcow2 "$(l2_at disk.qcow2 $i)" 8 0
+    put disk.qcow2 "$(refcount_at disk.qcow2 $((table / 65536 + 1 + i)))" 2 0
+  done
+  truncate -s $((table + 4096)) disk.qcow2
+  both_status 2 disk.qcow2
+  qemu-img check -q disk.qcow2
+}
+
+@test "departure: refcounts past the end of the file" {
+  make_image
+  put disk.qcow2 "$(refcount_at disk.qcow2 1000)" 2 1
+  both_status 3 disk.qcow2
+  qemu-img check -q disk.qcow2
+}
+
+@test "departure: data in the place of metadata" {
+  make_image
+  cluster=$(($(field disk.qcow2 l1_offset) / 65536))
+  old=$(data_cluster disk.qcow2 5)
+  put disk.qcow2 "$(l2_at disk.qcow2 5)" 8 $((cluster << 16))
+  put disk.qcow2 "$(refcount_at disk.qcow2 "$cluster")" 2 2
+  put disk.qcow2 "$(refcount_at disk.qcow2 "$old")" 2 0
+  both_status 2 disk.qcow2
+  qemu-img check -q disk.qcow2
+}
+
+@test "departure: what may be lost in a repair" {
+  make_image
+  flip disk.qcow2 "$(l1_at disk.qcow2 0)" 0x100000000000
+  cp disk.qcow2 theirs.qcow2
+  both_status 2 -r all disk.qcow2
+  qemu-img check -q -r all theirs.qcow2 2>/dev/null || true
+  # The entry is put right again: qemu-img has given its clusters away.
+  flip disk.qcow2 "$(l1_at disk.qcow2 0)" 0x100000000000
+  flip theirs.qcow2 "$(l1_at theirs.qcow2 0)" 0x100000000000
+  qemu-img check -q disk.qcow2
+  ! qemu-img check -q theirs.qcow2 2>/dev/null
+}
+
+@test "departure: who has the image open in a repair" {
+  make_image
+  put disk.qcow2 "$(refcount_at disk.qcow2 9)" 2 0
+  hold_open writer read-write disk.qcow2
+  both_status 1 -r all disk.qcow2
+  expect_message "pid ${PID[writer]}"
+  cp --reflink=never disk.qcow2 before.qcow2
+  qemu-img check -q -r all disk.qcow2 2>/dev/null
+  ! cmp -s disk.qcow2 before.qcow2
 }
 
 # silent_copy ARGUMENT...: copy.raw becomes disk.raw without a word on stderr

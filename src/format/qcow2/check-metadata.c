@@ -23,16 +23,23 @@ snapshot_table_bytes (const GPtrArray *snapshots)
   return bytes;
 }
 
-static gboolean
-check_snapshots (Qcow2Check *check, GError **error)
+static void
+check_snapshots (Qcow2Check *check)
 {
   const Qcow2 *q = check->q;
+  g_autoptr (GError) failure = NULL;
 
   if (q->n_snapshots == 0)
-    return TRUE;
-  check->snapshots = qcow2_snapshots_read (q, error);
+    return;
+  check->snapshots = qcow2_snapshots_read (q, &failure);
   if (check->snapshots == NULL)
-    return FALSE;
+    {
+      ImgFindingPlace place = { .host_offset = q->snapshots_offset };
+      check->n_lost++;
+      img_check_note (check->result, IMG_FINDING_INTERNAL, 1, &place,
+                      " failed to read the snapshot table: %s", failure->message);
+      return;
+    }
   for (guint i = 0; i < check->snapshots->len; i++)
     {
       const Qcow2Snapshot *snapshot = check->snapshots->pdata[i];
@@ -44,7 +51,6 @@ check_snapshots (Qcow2Check *check, GError **error)
     }
   qcow2_check_refer_metadata (check, "snapshot table", q->snapshots_offset,
                               snapshot_table_bytes (check->snapshots), 1, NULL);
-  return TRUE;
 }
 
 /* ---- bitmaps ---- */
@@ -118,8 +124,7 @@ qcow2_check_metadata (Qcow2Check *check, GError **error)
 {
   const Qcow2 *q = check->q;
 
-  if (!check_snapshots (check, error))
-    return FALSE;
+  check_snapshots (check);
   qcow2_check_refer_metadata (check, "LUKS header", q->luks_offset, q->luks_length, 1, NULL);
   return check_bitmaps (check, error);
 }

@@ -214,7 +214,7 @@ qcow2_check (ImgDisk *disk, const ImgCheckParams *params, ImgCheckResult *result
   g_auto (Qcow2Check) check = { 0 };
 
   qcow2_check_init (&check, disk, params, result);
-  return qcow2_check_run (&check, error)
+  return qcow2_check_run (&check, error) && (!params->with_data || qcow2_check_data (&check, error))
          && (params->plan == NULL
              || qcow2_repair_plan (&check, params->repair, params->plan, error));
 }

@@ -158,6 +158,12 @@ gboolean qcow2_check_overlaps (Qcow2Check *check, GError **error);
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_check_locate (Qcow2Check *check, GError **error);
 
+/* ---- check-data.c ---- */
+
+/* Read and decompress all content. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean qcow2_check_data (Qcow2Check *check, GError **error);
+
 /* ---- check-tables.c ---- */
 
 /* How many bytes of tables lie one behind the other from number @i on. */

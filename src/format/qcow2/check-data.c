@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reading all content, once for each table that refers to it: can it be read and decompressed? */
+#include "base/bytes.h"
+#include "base/text.h"
+#include "format/qcow2/check.h"
+
+#define READ_BYTES ((gsize)1 << 20)
+#define DECODER_BYTES ((gsize)16 << 20)
+
+/* Clusters that lie one behind the other. */
+typedef struct
+{
+  Qcow2Check *check;
+  Qcow2Decoders *decoders; /* owned */
+  guint8 *buffer;          /* owned */
+  gsize size;
+  guint64 host_offset, length; /* bytes; length 0: none */
+  ImgFindingPlace place;       /* of the first */
+} Reader;
+
+static void
+reader_clear (Reader *reader)
+{
+  g_clear_pointer (&reader->decoders, qcow2_decoders_free);
+  g_free (reader->buffer);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
+
+static void
+note (Reader *reader, const ImgFindingPlace *place, const GError *failure)
+{
+  img_check_note (reader->check->result, IMG_FINDING_DATA, 1, place, ": %s", failure->message);
+}
+
+/* Read what was put together; where that fails, find out which clusters it is. */
+static void
+read_together (Reader *reader)
+{
+  Qcow2Check *check = reader->check;
+  guint64 step = reader->length, end = reader->host_offset + reader->length;
+
+  if (reader->length == 0)
+    return;
+  for (guint64 at = reader->host_offset; at < end;)
+    {
+      g_autoptr (GError) failure = NULL;
+      guint64 part = MIN (MIN (step, end - at), check->file_size - at);
+      if (!img_file_read (check->q->file, at, reader->buffer, (gsize)part, &failure))
+        {
+          if (step > check->q->cluster_size)
+            {
+              step = check->q->cluster_size; /* once more, one by one */
+              continue;
+            }
+          ImgFindingPlace place = reader->place;
+          place.host_offset = at;
+          place.guest_offset += at - reader->host_offset;
+          note (reader, &place, failure);
+        }
+      at += step;
+    }
+  qcow2_check_tell (check, reader->length);
+  reader->length = 0;
+}
+
+static void
+read_plain (Reader *reader, guint64 offset, const ImgFindingPlace *place)
+{
+  guint64 size = reader->check->q->cluster_size;
+
+  if (reader->length > 0
+      && (offset != reader->host_offset + reader->length || reader->length + size > reader->size
+          || place->guest_offset != reader->place.guest_offset + reader->length))
+    read_together (reader);
+  if (reader->length == 0)
+    {
+      reader->host_offset = offset;
+      reader->place = *place;
+    }
+  reader->length += size;
+}
+
+static void
+read_compressed (Reader *reader, guint64 entry, const ImgFindingPlace *place)
+{
+  Qcow2Check *check = reader->check;
+  const Qcow2 *q = check->q;
+  guint length_bits = q->cluster_bits - 8, offset_bits = 62 - length_bits;
+  guint64 sectors = (entry >> offset_bits & ((G_GUINT64_CONSTANT (1) << length_bits) - 1)) + 1;
+  guint64 offset = entry & ((G_GUINT64_CONSTANT (1) << offset_bits) - 1);
+  g_autoptr (GError) failure = NULL;
+
+  if (offset >= check->file_size)
+    return; /* which was said */
+  Qcow2Compressed data
+      = { .file = q->file,
+          .host_offset = offset,
+          .length = (gsize)MIN (sectors * 512 - offset % 512, check->file_size - offset),
+          .guest_offset = place->guest_offset };
+  if (!qcow2_decode (reader->decoders, &data, 0, reader->buffer, (gsize)q->cluster_size, &failure))
+    note (reader, place, failure);
+  qcow2_check_tell (check, data.length);
+}
+
+static void
+read_table (Reader *reader, const Qcow2TableRef *ref, const guint8 *table)
+{
+  Qcow2Check *check = reader->check;
+  const Qcow2 *q = check->q;
+  const Qcow2Snapshot *snapshot = ref->n_active > 0 ? NULL : check->snapshots->pdata[ref->snapshot];
+
+  for (guint64 i = 0; i < q->cluster_size / check->entry_bytes; i++)
+    {
+      guint64 entry = img_load_be64 (table + i * check->entry_bytes);
+      guint64 offset = entry & QCOW2_ENTRY_OFFSET;
+      ImgFindingPlace place = { .host_offset = offset,
+                                .guest_offset = ref->guest_offset + (i << q->cluster_bits),
+                                .guest_length = q->cluster_size,
+                                .snapshot = snapshot == NULL ? NULL : snapshot->shown.name };
+      if (entry & QCOW2_ENTRY_COMPRESSED)
+        {
+          read_together (reader); /* they share the buffer */
+          read_compressed (reader, entry, &place);
+        }
+      else if (offset != 0 && (offset & (q->cluster_size - 1)) == 0 && offset < check->file_size
+               && (check->has_subclusters || !(entry & QCOW2_ENTRY_ZERO)))
+        read_plain (reader, offset, &place);
+    }
+}
+
+gboolean
+qcow2_check_data (Qcow2Check *check, GError **error)
+{
+  const Qcow2 *q = check->q;
+  g_auto (Reader) reader = { .check = check, .size = MAX (READ_BYTES, (gsize)q->cluster_size) };
+
+  if (check->has_data_file)
+    return img_throw (error, IMG_ERROR_UNSUPPORTED,
+                      "'%s': its content is in another file, which a check does not read",
+                      q->safe_path);
+  reader.buffer = g_malloc (reader.size);
+  reader.decoders = qcow2_decoders_new (q->compression, (gsize)q->cluster_size, DECODER_BYTES);
+  check->total += (check->result->allocated_clusters - check->result->compressed_clusters)
+                  << q->cluster_bits;
+  for (guint i = 0; i < check->tables->len; i++)
+    {
+      const Qcow2TableRef *ref = &g_array_index (check->tables, Qcow2TableRef, i);
+      const guint8 *table = qcow2_check_get (check, ref->host_offset, (gsize)q->cluster_size,
+                                             qcow2_check_run_of_tables (check, i), error);
+      if (table == NULL)
+        return FALSE;
+      read_table (&reader, ref, table);
+      read_together (&reader);
+    }
+  return TRUE;
+}
