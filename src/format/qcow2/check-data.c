@@ -139,7 +139,8 @@ qcow2_check_data (Qcow2Check *check, GError **error)
                       "'%s': its content is in another file, which a check does not read",
                       q->safe_path);
   reader.buffer = g_malloc (reader.size);
-  reader.decoders = qcow2_decoders_new (q->compression, (gsize)q->cluster_size, DECODER_BYTES);
+  reader.decoders
+      = qcow2_decoders_new (q->compression, (gsize)q->cluster_size, DECODER_BYTES, NULL);
   check->total += (check->result->allocated_clusters - check->result->compressed_clusters)
                   << q->cluster_bits;
   for (guint i = 0; i < check->tables->len; i++)
