@@ -44,11 +44,23 @@ typedef enum
   IMG_MAPPING_ABSENT, /* not in this disk, nor in one behind it: reads as zeros */
 } ImgMappingKind;
 
+/* Where the compressed bytes of a cluster are. */
+typedef struct
+{
+  ImgFile *file;       /* borrowed */
+  guint64 host_offset; /* of that file */
+  gsize length;        /* bytes; the stream may end before that */
+  guint64 cluster;     /* guest bytes that it stands for */
+  guint64 in_cluster;  /* where in these the mapping begins */
+  ImgCompression compression;
+} ImgPacked;
+
 typedef struct
 {
   guint64 guest_offset, length; /* bytes */
   ImgMappingKind kind;
   gboolean is_compressed;
+  ImgPacked packed;    /* if it is compressed */
   guint depth;         /* how many backing disks down it was found */
   ImgFile *file;       /* borrowed: where the bytes lie as they are, or have space; or NULL */
   guint64 host_offset; /* of that file */

@@ -26,7 +26,7 @@ img_parcel_free (ImgDisk *disk, ImgParcel *parcel)
 
 gboolean
 img_parcel_pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 *buffer,
-                 gsize length, guint64 *zeros, GError **error)
+                 gsize length, ImgDisk *source, guint64 *zeros, GError **error)
 {
   gsize whole = (gsize)img_size_round_up (length, disk->unit);
 
@@ -41,7 +41,8 @@ img_parcel_pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 
                              error))
         return FALSE;
     }
-  if (!disk->format->parcels->pack (disk, parcel, guest_offset, buffer, whole, zeros, error))
+  if (!disk->format->parcels->pack (disk, parcel, guest_offset, buffer, whole, source, zeros,
+                                    error))
     return FALSE;
   *zeros = MIN (*zeros, length);
   return TRUE;

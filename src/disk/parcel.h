@@ -25,7 +25,7 @@ typedef struct
   ImgParcel *(*create) (ImgDisk *disk, GError **error);
   void (*free) (ImgParcel *parcel);
   gboolean (*pack) (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 *buffer,
-                    gsize length, guint64 *zeros, GError **error);
+                    gsize length, ImgDisk *source, guint64 *zeros, GError **error);
   gboolean (*place) (ImgDisk *disk, ImgParcel *parcel, GError **error);
   gboolean (*put) (ImgDisk *disk, ImgParcel *parcel, GError **error);
   gboolean (*place_range) (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgPlaceKind kind,
@@ -43,11 +43,12 @@ ImgParcel *img_parcel_new (ImgDisk *disk, GError **error);
 void img_parcel_free (ImgDisk *disk, ImgParcel *parcel);
 
 /* Get @length bytes at @buffer ready; it must stay until they are put, and have room for a whole
- * unit at the end, which is filled with zeros or what was there. *@zeros is how many bytes need not
- * be written. */
+ * unit at the end, which is filled with zeros or what was there. They are the bytes of @source at
+ * the same offset, which may have them compressed already; NULL: they are from elsewhere. *@zeros
+ * is how many bytes need not be written. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_parcel_pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 *buffer,
-                          gsize length, guint64 *zeros, GError **error);
+                          gsize length, ImgDisk *source, guint64 *zeros, GError **error);
 
 /* In its turn: find a place for it. */
 G_GNUC_WARN_UNUSED_RESULT

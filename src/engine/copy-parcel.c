@@ -205,8 +205,8 @@ copy_data (ImgCopyHand *hand, const ImgPiece *piece, ImgTally *tally, GError **e
   gsize length = (gsize)piece->length;
   guint64 zeros;
 
-  if (!img_parcel_pack (job->target, hand->parcel, piece->offset, hand->buffer, length, &zeros,
-                        error)
+  if (!img_parcel_pack (job->target, hand->parcel, piece->offset, hand->buffer, length,
+                        piece->is_loaded ? NULL : job->source, &zeros, error)
       || !img_piece_await_turn (job, piece))
     return FALSE;
   feed_digests (job, piece, hand->buffer);

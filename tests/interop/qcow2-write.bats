@@ -165,6 +165,37 @@ writes() {
   qemu-img compare new.qcow2 again.qcow2 >/dev/null
 }
 
+# word FILE OFFSET: 8 bytes as a number
+word() {
+  echo $((16#$(od -An -tx1 -j "$2" -N 8 "$1" | tr -d ' ')))
+}
+
+# stream FILE OFFSET: 64 bytes of the compressed cluster at that guest offset
+stream() {
+  local table at
+  table=$(word "$1" "$(word "$1" 40)")
+  at=$(word "$1" $(((table & 0xfffffffffffe00) + $2 / 65536 * 8)))
+  at=$((at & (1 << 54) - 1))
+  dd if="$1" bs=1 iflag=skip_bytes skip="$at" count=64 2>/dev/null | sha256sum
+}
+
+@test "what is compressed already is taken as it is" {
+  seq 200000 | head -c 1M >disk.raw
+  for type in zlib zstd; do
+    qemu-img convert -f raw -c -O qcow2 -o compression_type=$type disk.raw theirs.qcow2
+    imgtool convert -c -O qcow2 -o compression_type=$type theirs.qcow2 new.qcow2
+    is_good new.qcow2 disk.raw
+    imgtool convert -f raw -c -O qcow2 -o compression_type=$type,compression_level=1 disk.raw fresh.qcow2
+    [[ $(stream theirs.qcow2 196608) == "$(stream new.qcow2 196608)" ]]
+    [[ $(stream theirs.qcow2 196608) != "$(stream fresh.qcow2 196608)" ]]
+    # Not if a level was asked for, nor into clusters of another size.
+    imgtool convert -c -O qcow2 -o compression_type=$type,compression_level=1 theirs.qcow2 new.qcow2
+    [[ $(stream new.qcow2 196608) == "$(stream fresh.qcow2 196608)" ]]
+    imgtool convert -c -O qcow2 -o compression_type=$type,cluster_size=16k theirs.qcow2 new.qcow2
+    is_good new.qcow2 disk.raw
+  done
+}
+
 @test "an external data file" {
   fill disk.raw
   for raw in on off; do

@@ -136,7 +136,8 @@ decode_into (Qcow2Decoders *decoders, Decoder *decoder, const Qcow2Compressed *d
   if (!img_file_read (data->file, data->host_offset, decoder->compressed, data->length, error))
     return FALSE;
   if (qcow2_inflate (decoder->inflater, decoder->compressed, data->length, cluster,
-                     decoders->cluster_size))
+                     decoders->cluster_size)
+      > 0)
     return TRUE;
   g_autofree char *safe = img_text_escape (img_file_path (data->file), -1);
   return img_throw (error, IMG_ERROR_FAILED,

@@ -55,6 +55,7 @@ begin (ImgDisk *disk, GError **error)
 static gboolean
 map (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mapping, GError **error)
 {
+  const Qcow2 *q = disk->state;
   Qcow2Run run;
 
   if (!qcow2_find_run (disk, guest_offset, length, &run, error))
@@ -63,6 +64,12 @@ map (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mapping, G
   mapping->length = run.length;
   mapping->kind = run.kind;
   mapping->is_compressed = run.compressed != 0;
+  mapping->packed = (ImgPacked){ .file = q->file,
+                                 .host_offset = run.host_offset,
+                                 .length = run.compressed,
+                                 .cluster = q->cluster_size,
+                                 .in_cluster = run.in_cluster,
+                                 .compression = (ImgCompression)q->compression };
   mapping->file = run.has_host ? qcow2_data (disk) : NULL;
   mapping->host_offset = run.host_offset;
   return TRUE;

@@ -73,7 +73,7 @@ qcow2_inflater_free (Qcow2Inflater *inflater)
 
 #ifdef HAVE_ZLIB
 /* zlib takes also streams without an end, and those that go on. */
-static gboolean
+static gsize
 inflate_patiently (const void *in, gsize in_length, void *out, gsize out_length)
 {
   z_stream stream = { .next_in = (Bytef *)in,
@@ -81,16 +81,18 @@ inflate_patiently (const void *in, gsize in_length, void *out, gsize out_length)
                       .next_out = out,
                       .avail_out = (uInt)out_length };
   if (inflateInit2 (&stream, -MAX_WBITS) != Z_OK)
-    return FALSE;
+    return 0;
   int status = inflate (&stream, Z_FINISH);
   gboolean is_full = stream.avail_out == 0;
   (void)inflateEnd (&stream);
-  return is_full && (status == Z_STREAM_END || status == Z_BUF_ERROR || status == Z_OK);
+  return is_full && (status == Z_STREAM_END || status == Z_BUF_ERROR || status == Z_OK)
+             ? in_length - stream.avail_in
+             : 0;
 }
 #endif
 
 /* libdeflate is much faster; what it does not like is zlib's to decide. */
-static gboolean
+static gsize
 inflate_deflate (Qcow2Inflater *inflater, const void *in, gsize in_length, void *out,
                  gsize out_length)
 {
@@ -101,7 +103,7 @@ inflate_deflate (Qcow2Inflater *inflater, const void *in, gsize in_length, void 
                                            &used, &made)
              == LIBDEFLATE_SUCCESS
       && made == out_length)
-    return TRUE;
+    return used;
 #else
   (void)inflater;
 #endif
@@ -109,7 +111,7 @@ inflate_deflate (Qcow2Inflater *inflater, const void *in, gsize in_length, void 
   return inflate_patiently (in, in_length, out, out_length);
 #else
   (void)in, (void)in_length, (void)out, (void)out_length;
-  return FALSE;
+  return 0;
 #endif
 }
 
@@ -117,7 +119,7 @@ inflate_deflate (Qcow2Inflater *inflater, const void *in, gsize in_length, void 
 
 /* Frame by frame: a whole frame is decoded straight into @out, so that no window is kept and none,
  * however large it claims to be, costs memory. */
-static gboolean
+static gsize
 inflate_zstd (Qcow2Inflater *inflater, const void *in, gsize in_length, void *out, gsize out_length)
 {
 #ifdef HAVE_ZSTD
@@ -128,23 +130,23 @@ inflate_zstd (Qcow2Inflater *inflater, const void *in, gsize in_length, void *ou
     {
       gsize frame = ZSTD_findFrameCompressedSize (next, in_length);
       if (ZSTD_isError (frame) || frame == 0 || frame > in_length)
-        return FALSE;
+        return 0;
       gsize made = ZSTD_decompressDCtx (inflater->zstd, (guint8 *)out + done, out_length - done,
                                         next, frame);
       if (ZSTD_isError (made) || made > out_length - done)
-        return FALSE;
+        return 0;
       done += made;
       next += frame;
       in_length -= frame;
     }
-  return TRUE;
+  return (gsize)(next - (const guint8 *)in);
 #else
   (void)inflater, (void)in, (void)in_length, (void)out, (void)out_length;
-  return FALSE;
+  return 0;
 #endif
 }
 
-gboolean
+gsize
 qcow2_inflate (Qcow2Inflater *inflater, const void *in, gsize in_length, void *out,
                gsize out_length)
 {

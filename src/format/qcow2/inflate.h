@@ -13,7 +13,8 @@ G_GNUC_WARN_UNUSED_RESULT
 Qcow2Inflater *qcow2_inflater_new (Qcow2Compression compression, GError **error);
 void qcow2_inflater_free (Qcow2Inflater *inflater);
 
-/* Fill all of @out with what the stream at @in says; FALSE if it does not say as much. */
+/* Fill all of @out with what the stream at @in says: how many bytes of @in that takes, or 0 if it
+ * does not say as much. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean qcow2_inflate (Qcow2Inflater *inflater, const void *in, gsize in_length, void *out,
-                        gsize out_length);
+gsize qcow2_inflate (Qcow2Inflater *inflater, const void *in, gsize in_length, void *out,
+                     gsize out_length);

@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/size.h"
 #include "format/qcow2/deflate.h"
+#include "format/qcow2/inflate.h"
 #include "format/qcow2/write.h"
 
 /* Bytes that tell how to compress the rest. */
@@ -37,7 +38,8 @@ typedef struct
 
 struct ImgParcel
 {
-  Qcow2Deflater *deflater; /* owned, or NULL */
+  Qcow2Deflater *deflater; /* owned, or NULL; and so is the next */
+  Qcow2Inflater *inflater;
   guint64 guest_offset;
   const guint8 *bytes; /* borrowed */
   gsize length;
@@ -46,7 +48,8 @@ struct ImgParcel
   GByteArray *heads;   /* owned: of compressed writes, one behind the other */
   GByteArray *streams; /* owned: what was compressed, likewise */
   GByteArray *behind;  /* owned: what is in the disk behind */
-  GByteArray *joined;  /* owned: what one write consists of */
+  GByteArray *joined;  /* owned: what one write consists of; and a place for passing things */
+  ImgDisk *source;     /* borrowed: where the bytes are from; or NULL */
   gboolean has_chosen; /* how to compress what is in the parcel */
 };
 
@@ -54,6 +57,7 @@ static void
 parcel_free (ImgParcel *parcel)
 {
   g_clear_pointer (&parcel->deflater, qcow2_deflater_free);
+  g_clear_pointer (&parcel->inflater, qcow2_inflater_free);
   g_array_unref (parcel->units);
   g_array_unref (parcel->writes);
   g_byte_array_unref (parcel->heads);
@@ -133,12 +137,66 @@ compress (const Qcow2Writer *w, ImgParcel *parcel, const guint8 *cluster, Unit *
   return unit->length > 0;
 }
 
+/* How many of the compressed bytes at @packed are in the file. */
+static gsize
+packed_length (const ImgPacked *packed)
+{
+  guint64 size = img_file_size (packed->file);
+  return packed->host_offset < size ? (gsize)MIN (packed->length, size - packed->host_offset) : 0;
+}
+
+/* Whether the source has @cluster compressed in the same way, in a cluster of the same size. */
+static gboolean
+find_packed (const Qcow2Writer *w, ImgParcel *parcel, const guint8 *cluster, ImgPacked *packed)
+{
+  guint64 size = w->layout.cluster_size;
+  guint64 guest_offset = parcel->guest_offset + (guint64)(cluster - parcel->bytes);
+  ImgMapping mapping;
+
+  /* Who says a level wants it to be compressed so. */
+  if (parcel->source == NULL || w->layout.compression_level != 0
+      || !img_disk_map (parcel->source, guest_offset,
+                        MIN (size, parcel->source->size - guest_offset), &mapping, NULL))
+    return FALSE;
+  *packed = mapping.packed;
+  return mapping.is_compressed && packed->compression == w->layout.compression
+         && packed->cluster == size && packed->in_cluster == 0 && packed_length (packed) > 0;
+}
+
+/* What the source has compressed already is taken as it is, once it was seen to give the same
+ * bytes.
+ */
+static gboolean
+take_packed (const Qcow2Writer *w, ImgParcel *parcel, const guint8 *cluster, Unit *unit)
+{
+  gsize size = (gsize)w->layout.cluster_size;
+  ImgPacked packed;
+
+  if (!find_packed (w, parcel, cluster, &packed))
+    return FALSE;
+  gsize length = packed_length (&packed);
+  if (parcel->inflater == NULL)
+    parcel->inflater = qcow2_inflater_new ((Qcow2Compression)w->layout.compression, NULL);
+  unit->at = parcel->streams->len;
+  g_byte_array_set_size (parcel->streams, (guint)(unit->at + length));
+  g_byte_array_set_size (parcel->joined, (guint)size);
+  guint8 *stream = parcel->streams->data + unit->at, *content = parcel->joined->data;
+  if (parcel->inflater != NULL
+      && img_file_read (packed.file, packed.host_offset, stream, length, NULL))
+    unit->length = qcow2_inflate (parcel->inflater, stream, length, content, size);
+  if (unit->length >= size || memcmp (content, cluster, size) != 0)
+    unit->length = 0;
+  g_byte_array_set_size (parcel->streams, (guint)(unit->at + unit->length));
+  return unit->length > 0;
+}
+
 static void
 pack_data (const Qcow2Writer *w, ImgParcel *parcel, const guint8 *cluster)
 {
   Unit unit = { .kind = UNIT_PLAIN };
 
-  if (parcel->deflater != NULL && compress (w, parcel, cluster, &unit))
+  if (parcel->deflater != NULL
+      && (take_packed (w, parcel, cluster, &unit) || compress (w, parcel, cluster, &unit)))
     unit.kind = UNIT_PACKED;
   else if (w->layout.has_extended_l2)
     unit.bitmap = find_bitmap (w, cluster);
@@ -187,7 +245,7 @@ pack_run (const Qcow2Writer *w, ImgParcel *parcel, gsize begin, gsize length, gb
 
 static gboolean
 pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 *buffer, gsize length,
-      guint64 *zeros, GError **error)
+      ImgDisk *source, guint64 *zeros, GError **error)
 {
   const Qcow2Writer *w = disk->state;
   gsize block = (gsize)img_size_round_up (MAX (w->sparse_size, 1), w->layout.cluster_size);
@@ -199,6 +257,7 @@ pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 *buffer, gs
   g_array_set_size (parcel->units, 0);
   g_byte_array_set_size (parcel->streams, 0);
   parcel->has_chosen = FALSE;
+  parcel->source = source;
   *zeros = 0;
   if (w->compares && !read_behind (disk, parcel, error))
     return FALSE;
