@@ -24,8 +24,9 @@ img_throw_errno (GError **error, const char *format, ...)
   va_start (arguments, format);
   g_autofree char *what = g_strdup_vprintf (format, arguments);
   va_end (arguments);
-  ImgErrorCode code
-      = saved_errno == ENOSPC || saved_errno == EDQUOT ? IMG_ERROR_NO_SPACE : IMG_ERROR_FAILED;
+  ImgErrorCode code = saved_errno == ENOSPC || saved_errno == EDQUOT ? IMG_ERROR_NO_SPACE
+                      : saved_errno == ESTALE                        ? IMG_ERROR_STALE
+                                                                     : IMG_ERROR_FAILED;
   g_set_error (error, IMG_ERROR, (int)code, "%s: %s", what, g_strerror (saved_errno));
   errno = saved_errno;
   return FALSE;

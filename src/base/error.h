@@ -20,6 +20,7 @@ typedef enum
   IMG_ERROR_LOCK_LOST,   /* a lock that was granted is gone */
   IMG_ERROR_APPEARED,    /* a name that was free has just been taken */
   IMG_ERROR_NO_SPACE,    /* the disk, or a quota, is full */
+  IMG_ERROR_STALE,       /* ESTALE: a file server knows the file no more by which a name went */
   IMG_ERROR_UNSUPPORTED, /* recognised, but this program cannot handle it */
 } ImgErrorCode;
 
@@ -27,8 +28,8 @@ typedef enum
 gboolean img_throw (GError **error, ImgErrorCode code, const char *format, ...)
     G_GNUC_PRINTF (3, 4);
 
-/* The same with ": " and the text of errno appended, of IMG_ERROR_NO_SPACE or IMG_ERROR_FAILED;
- * errno is kept. */
+/* The same with ": " and the text of errno appended, of IMG_ERROR_NO_SPACE, IMG_ERROR_STALE or
+ * IMG_ERROR_FAILED; errno is kept. */
 gboolean img_throw_errno (GError **error, const char *format, ...) G_GNUC_PRINTF (2, 3);
 
 /* For functions that return a pointer. */

@@ -186,9 +186,17 @@ img_file_open (const char *path, const ImgFileParams *params, GError **error)
 
   for (guint tries = 0; tries < MAX_REOPENS; tries++)
     {
-      file->inode = open_inode (path, params, error);
+      g_autoptr (GError) failure = NULL;
+      file->inode = open_inode (path, params, &failure);
+      /* An NFS client went by what it remembered of a name that has another file now. open(2) would
+       * have asked again; the two steps here have to. */
+      if (g_error_matches (failure, IMG_ERROR, IMG_ERROR_STALE) && tries + 1 < MAX_REOPENS)
+        continue;
       if (file->inode == NULL)
-        return NULL;
+        {
+          g_propagate_error (error, g_steal_pointer (&failure));
+          return NULL;
+        }
       if (is_current (file->inode, path, params->is_named ? params->root : NULL))
         return measure (file, error) ? g_steal_pointer (&file) : NULL;
       img_inode_unref (g_steal_pointer (&file->inode));

@@ -150,6 +150,20 @@ convert() {
   done
 }
 
+@test "a name that an NFS client remembers wrongly is looked up again, but not for ever" {
+  make_sources
+  shim
+  TOOL=$IMGTOOL
+  faulty open:ESTALE:1:/proc/self/fd/ convert -f raw -O raw src.raw t.raw
+  fault_fired
+  [[ $code == 0 ]]
+  same t.raw src.raw
+  faulty open:ESTALE:1+:/proc/self/fd/ convert -f raw -O raw src.raw t2.raw
+  [[ $code == 1 && ! -e t2.raw ]]
+  grep -q "cannot open 'src.raw'.*: Stale file handle" tool.err
+  no_part_file
+}
+
 @test "S3: each fsync that fails fails the copy" {
   local i
   make_sources

@@ -61,6 +61,7 @@ static const struct
   { "EIO", EIO },       { "ENOSPC", ENOSPC }, { "EINTR", EINTR },   { "EAGAIN", EAGAIN },
   { "EACCES", EACCES }, { "ENOMEM", ENOMEM }, { "EDQUOT", EDQUOT }, { "EINVAL", EINVAL },
   { "EPERM", EPERM },   { "EROFS", EROFS },   { "EFBIG", EFBIG },   { "EOPNOTSUPP", EOPNOTSUPP },
+  { "ESTALE", ESTALE },
 };
 
 static void

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 
 #define MIB ((guint64)1 << 20)
+/* Pages that the kernel has in its hands at the moment stay, and others go when memory is short. */
 #define A_FEW_PAGES ((guint64)64 << 10)
 
 static char *path;
@@ -201,7 +202,7 @@ START_TEST (reading_leaves_the_cache_as_it_was)
       /* The window after the last, and what the kernel is about to give up, may remain. */
       ck_assert_uint_le (cached (file, 0, 0, NULL), 16 * MIB);
       if (way < 2)
-        ck_assert_uint_eq (cached (file, 0, 32 * MIB, NULL), 0);
+        ck_assert_uint_le (cached (file, 0, 32 * MIB, NULL), A_FEW_PAGES);
 
       /* What was there stays: every second of 64 KiB here, and a part of all. */
       img_file_forget (file, 0, 0);
@@ -215,7 +216,9 @@ START_TEST (reading_leaves_the_cache_as_it_was)
       guint64 before = cached (file, 0, 8 * MIB, NULL);
       ck_assert_uint_ge (before, 4 * MIB);
       read_all (file);
-      ck_assert_uint_eq (cached (file, 0, 8 * MIB, NULL), before);
+      guint64 after = cached (file, 0, 8 * MIB, NULL);
+      ck_assert_uint_ge (after, before - A_FEW_PAGES);
+      ck_assert_uint_le (after, before + A_FEW_PAGES);
     }
 }
 END_TEST
@@ -238,7 +241,6 @@ START_TEST (what_others_read_later_stays)
       if (i == 1)
         other->pages.windows[0]->looked -= G_TIME_SPAN_MINUTE;
       img_file_close (other);
-      /* A page that the kernel has in its hands at that moment stays, or goes. */
       guint64 left = cached (mine, 0, 0, NULL);
       ck_assert_uint_le (left, i == 0 ? A_FEW_PAGES : 8 * MIB);
       ck_assert_uint_ge (left, i == 0 ? 0 : 8 * MIB - A_FEW_PAGES);
