@@ -102,6 +102,15 @@ write_plan (ImgFile *file, const ImgPlan *plan)
       }
 }
 
+/* Where two tables are in one place, putting one right spoils the other; a repair does what it can.
+ */
+static gboolean
+has_shared_tables (const ImgCheckResult *result)
+{
+  return result->n_of_kind[IMG_FINDING_OVERLAP] != 0 || result->n_of_kind[IMG_FINDING_OVERFLOW] != 0
+         || result->n_of_kind[IMG_FINDING_REFCOUNT_BLOCK] != 0;
+}
+
 /* Whether there was something to do, and more may be. */
 static gboolean
 repair_once (ImgFile *file, ImgRepair repair, Content *before)
@@ -114,6 +123,8 @@ repair_once (ImgFile *file, ImgRepair repair, Content *before)
   fuzz_check_error (report == NULL, &error);
   if (report == NULL || plan->patches->len == 0 || plan->size > MAX_FILE)
     return FALSE;
+  if (has_shared_tables (&report->result))
+    memset (before, 0, sizeof *before);
   forget_written (before, plan);
   write_plan (file, plan);
   return TRUE;
