@@ -29,6 +29,9 @@ const FuzzTarget *fuzz_target_find (const char *name);
  * string. */
 char *fuzz_text (const guint8 *data, gsize size);
 
+/* Demand that @text is valid UTF-8 of printable characters and newlines. */
+void fuzz_check_printable (const char *text);
+
 /* Demand what errors promise: one is set if and only if it @failed, and its message is valid UTF-8
  * of printable characters. Clears it. */
 void fuzz_check_error (gboolean failed, GError **error);

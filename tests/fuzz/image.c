@@ -12,6 +12,8 @@
 static const char *const names[FUZZ_SLOTS]
     = { [FUZZ_TOP] = "top.qcow2", [FUZZ_BEHIND] = "behind.qcow2", [FUZZ_PLAIN] = "plain.raw" };
 
+static ImgFile *files_of_slots[FUZZ_SLOTS]; /* open as long as the program runs */
+
 /* Reads end in the kernel, where the address sanitizer does not see what they overwrite. */
 ssize_t __real_preadv2 (int fd, const struct iovec *parts, int n, off_t offset, int flags);
 ssize_t __wrap_preadv2 (int fd, const struct iovec *parts, int n, off_t offset, int flags);
@@ -46,11 +48,10 @@ new_file (const char *name)
 ImgFile *
 fuzz_image (FuzzSlot slot, const guint8 *data, gsize size)
 {
-  static ImgFile *files[FUZZ_SLOTS];
-  ImgFile *file = files[slot];
+  ImgFile *file = files_of_slots[slot];
 
   if (file == NULL)
-    file = files[slot] = new_file (names[slot]);
+    file = files_of_slots[slot] = new_file (names[slot]);
   g_assert_true (img_file_resize (file, size, NULL));
   g_assert_true (img_file_write (file, 0, data, size, NULL));
   return file;
@@ -101,13 +102,21 @@ open_named (const char *path, gpointer closure, GError **error)
 }
 
 ImgDisk *
-fuzz_image_open (const guint8 *data, gsize size, const char *snapshot, GPtrArray *files,
-                 GError **error)
+fuzz_image_reopen (const guint8 *data, gsize size, const char *snapshot, GPtrArray *files,
+                   GError **error)
 {
   Second second = find_second (data, size);
   ImgChainParams params = { .policy = { .allow_devices = TRUE, .allow_data_file = TRUE },
                             .snapshot = snapshot,
                             .open = open_named,
                             .closure = &second };
-  return img_chain_open (fuzz_image (FUZZ_TOP, data, size), "qcow2", &params, files, error);
+  return img_chain_open (files_of_slots[FUZZ_TOP], "qcow2", &params, files, error);
+}
+
+ImgDisk *
+fuzz_image_open (const guint8 *data, gsize size, const char *snapshot, GPtrArray *files,
+                 GError **error)
+{
+  (void)fuzz_image (FUZZ_TOP, data, size);
+  return fuzz_image_reopen (data, size, snapshot, files, error);
 }

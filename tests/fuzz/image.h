@@ -25,3 +25,7 @@ ImgFile *fuzz_image_plain (void);
  * @files, which does not own them. */
 ImgDisk *fuzz_image_open (const guint8 *data, gsize size, const char *snapshot, GPtrArray *files,
                           GError **error);
+
+/* The same once more, with what was written to the first image in between. */
+ImgDisk *fuzz_image_reopen (const guint8 *data, gsize size, const char *snapshot, GPtrArray *files,
+                            GError **error);

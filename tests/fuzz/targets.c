@@ -3,13 +3,13 @@
 
 #include "fuzz.h"
 
-extern const FuzzTarget fuzz_describe, fuzz_read;
+extern const FuzzTarget fuzz_check, fuzz_describe, fuzz_read, fuzz_repair;
 extern const FuzzTarget fuzz_escape, fuzz_image_spec, fuzz_keyval, fuzz_locks, fuzz_mountinfo,
     fuzz_names, fuzz_size;
 
 const FuzzTarget *const fuzz_targets[] = {
-  &fuzz_describe, &fuzz_read,      &fuzz_escape, &fuzz_image_spec, &fuzz_keyval,
-  &fuzz_locks,    &fuzz_mountinfo, &fuzz_names,  &fuzz_size,       NULL,
+  &fuzz_describe, &fuzz_read,  &fuzz_check,     &fuzz_repair, &fuzz_escape, &fuzz_image_spec,
+  &fuzz_keyval,   &fuzz_locks, &fuzz_mountinfo, &fuzz_names,  &fuzz_size,   NULL,
 };
 
 const FuzzTarget *
@@ -34,14 +34,19 @@ fuzz_text (const guint8 *data, gsize size)
 }
 
 void
+fuzz_check_printable (const char *text)
+{
+  g_assert (g_utf8_validate (text, -1, NULL));
+  for (const char *c = text; *c != '\0'; c++)
+    g_assert (*c == '\n' || !g_ascii_iscntrl (*c));
+}
+
+void
 fuzz_check_error (gboolean failed, GError **error)
 {
   g_assert (failed == (*error != NULL));
   if (*error == NULL)
     return;
-  const char *message = (*error)->message;
-  g_assert (g_utf8_validate (message, -1, NULL));
-  for (const char *c = message; *c != '\0'; c++)
-    g_assert (*c == '\n' || !g_ascii_iscntrl (*c));
+  fuzz_check_printable ((*error)->message);
   g_clear_error (error);
 }

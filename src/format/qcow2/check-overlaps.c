@@ -69,6 +69,9 @@ locate_in_table (Qcow2Check *check, const Qcow2TableRef *ref, const guint8 *tabl
                  GPtrArray *wanted)
 {
   const Qcow2 *q = check->q;
+  const Qcow2Snapshot *snapshot
+      = ref->n_active == 0 ? check->snapshots->pdata[ref->snapshot] : NULL;
+  guint64 size = snapshot == NULL ? q->size : snapshot->shown.disk_size;
 
   for (guint64 i = 0; i < q->cluster_size / check->entry_bytes; i++)
     {
@@ -80,12 +83,11 @@ locate_in_table (Qcow2Check *check, const Qcow2TableRef *ref, const guint8 *tabl
       if (found == NULL || (*found)->place.guest_length != 0)
         continue;
       guint64 guest_offset = ref->guest_offset + (i << q->cluster_bits);
+      if (guest_offset >= size)
+        continue; /* nobody sees it */
       (*found)->place.guest_offset = guest_offset;
-      (*found)->place.guest_length
-          = guest_offset < q->size ? MIN (q->cluster_size, q->size - guest_offset) : 0;
-      if (ref->n_active == 0)
-        (*found)->place.snapshot = g_strdup (
-            ((const Qcow2Snapshot *)check->snapshots->pdata[ref->snapshot])->shown.name);
+      (*found)->place.guest_length = MIN (q->cluster_size, size - guest_offset);
+      (*found)->place.snapshot = g_strdup (snapshot == NULL ? NULL : snapshot->shown.name);
     }
 }
 
