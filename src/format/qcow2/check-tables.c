@@ -476,14 +476,51 @@ take_plain (Walk *walk, guint64 entry)
   return TRUE;
 }
 
+/* A run of entries for clusters that lie one behind the other, have one user each and are no
+ * metadata: what an image that was written in order is full of. Returns how many of the @n entries
+ * at @bytes it is, at most to the end of a chunk. */
+static guint64
+take_run (Walk *walk, const guint8 *bytes, guint64 n)
+{
+  Qcow2Check *check = walk->check;
+  const Qcow2 *q = check->q;
+  guint64 entry = img_load_be64 (bytes), offset = entry & ~QCOW2_ENTRY_COPIED;
+  guint64 cluster = offset >> q->cluster_bits, i;
+
+  if ((entry & QCOW2_ENTRY_COPIED) == 0 || (offset & (q->cluster_size - 1)) != 0
+      || cluster >= check->n_room - 1 || !qcow2_set_chunk_is_full (check->single, cluster)
+      || !qcow2_set_chunk_is_empty (check->metadata, cluster))
+    return 0;
+  n = MIN (n, QCOW2_SET_CHUNK - cluster % QCOW2_SET_CHUNK);
+  n = MIN (n, check->n_room - 1 - cluster);
+  for (i = 0; i < n; i++, entry += q->cluster_size)
+    if (img_load_be64 (bytes + i * 8) != entry)
+      break;
+  i = qcow2_counts_add_run (check->counts, cluster, i, walk->times);
+  if (i == 0 || walk->ref->n_active == 0)
+    return i;
+  check->result->allocated_clusters += i * walk->ref->n_active;
+  if (walk->next != 0 && offset != walk->next)
+    check->result->fragmented_clusters += walk->ref->n_active;
+  walk->next = offset + (i << q->cluster_bits);
+  return i;
+}
+
 static gboolean
 take_table (Qcow2Check *check, const Qcow2TableRef *ref, const guint8 *bytes, GError **error)
 {
   Walk walk = { .check = check, .ref = ref, .times = (guint64)ref->n_active + ref->n_inactive };
   guint64 n = check->q->cluster_size / check->entry_bytes;
+  gboolean has_runs = !check->has_subclusters && !check->has_data_file;
 
   for (guint64 i = 0; i < n; i++)
     {
+      guint64 length = has_runs ? take_run (&walk, bytes + i * 8, n - i) : 0;
+      if (length > 0)
+        {
+          i += length - 1;
+          continue;
+        }
       const guint8 *at = bytes + i * check->entry_bytes;
       guint64 entry = img_load_be64 (at);
       guint64 bitmap = check->has_subclusters ? img_load_be64 (at + 8) : 0;
