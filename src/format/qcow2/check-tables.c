@@ -387,6 +387,30 @@ take_compressed (Walk *walk, guint64 index, guint64 entry, guint64 bitmap)
   check->result->fragmented_clusters += walk->ref->n_active;
 }
 
+/* The same where nothing is wrong and the data is in one cluster or two; FALSE: look closely. */
+static gboolean
+take_plain_compressed (Walk *walk, guint64 entry)
+{
+  Qcow2Check *check = walk->check;
+  const Qcow2 *q = check->q;
+  guint length_bits = q->cluster_bits - 8, offset_bits = 62 - length_bits;
+  guint64 sectors = (entry >> offset_bits & ((G_GUINT64_CONSTANT (1) << length_bits) - 1)) + 1;
+  guint64 offset = entry & ((G_GUINT64_CONSTANT (1) << offset_bits) - 1);
+  guint64 end = offset + sectors * 512 - offset % 512;
+  guint64 first = offset >> q->cluster_bits, last = (end - 1) >> q->cluster_bits;
+
+  if ((entry & QCOW2_ENTRY_COPIED) != 0 || check->has_data_file || end > check->file_size
+      || last > first + 1
+      || walk->times > check->counts->max - qcow2_counts_get (check->counts, last)
+      || !qcow2_counts_add_small (check->counts, first, walk->times)
+      || (last > first && !qcow2_counts_add_small (check->counts, last, walk->times)))
+    return FALSE;
+  check->result->allocated_clusters += walk->ref->n_active;
+  check->result->compressed_clusters += walk->ref->n_active;
+  check->result->fragmented_clusters += walk->ref->n_active;
+  return TRUE;
+}
+
 /* What is wrong with an entry that points to a cluster. */
 static void
 judge_standard (Walk *walk, guint64 entry, guint64 bitmap)
@@ -527,7 +551,10 @@ take_table (Qcow2Check *check, const Qcow2TableRef *ref, const guint8 *bytes, GE
       if ((entry == 0 && bitmap == 0) || (bitmap >> 32 == 0 && take_plain (&walk, entry)))
         continue;
       if (entry & QCOW2_ENTRY_COMPRESSED)
-        take_compressed (&walk, i, entry, bitmap);
+        {
+          if (bitmap != 0 || !take_plain_compressed (&walk, entry))
+            take_compressed (&walk, i, entry, bitmap);
+        }
       else if (!take_standard (&walk, i, entry, bitmap, error))
         return FALSE;
     }

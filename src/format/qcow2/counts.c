@@ -23,7 +23,7 @@ qcow2_refcount_load (const guint8 *block, guint order, guint64 index)
     case 6:
       return img_load_be64 (block + index * 8);
     default:
-      return block[index * bits / 8] >> index * bits % 8 & ((1u << bits) - 1);
+      return (guint)block[index * bits / 8] >> index * bits % 8 & ((1u << bits) - 1);
     }
 }
 
