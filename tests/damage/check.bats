@@ -221,9 +221,16 @@ EOT
       reserved) flip disk.qcow2 "$(get disk.qcow2 "$at" 8)" 0x1 ;;
       past) put disk.qcow2 "$at" 8 $((1 << 40)) ;;
       align) flip disk.qcow2 "$(get disk.qcow2 "$at" 8)" 0x200 ;;
-      extra) put disk.qcow2 $((at + 36)) 4 8 ;;
+      extra) put disk.qcow2 $((at + 36)) 4 8 ;; # and what follows makes no sense
     esac
-    same_verdict
+    if [[ $damage == extra ]]; then
+      # qemu-img gives up; imgtool says so, and what it found all the same.
+      both_check
+      [[ $our_status == 1 && $their_status == 1 ]]
+      grep "ERROR failed to read the snapshot table: " our.err
+    else
+      same_verdict
+    fi
   done
 }
 

@@ -387,6 +387,30 @@ take_compressed (Walk *walk, guint64 index, guint64 entry, guint64 bitmap)
   check->result->fragmented_clusters += walk->ref->n_active;
 }
 
+/* The same where nothing is wrong and the data is in one cluster or two; FALSE: look closely. */
+static gboolean
+take_plain_compressed (Walk *walk, guint64 entry)
+{
+  Qcow2Check *check = walk->check;
+  const Qcow2 *q = check->q;
+  guint length_bits = q->cluster_bits - 8, offset_bits = 62 - length_bits;
+  guint64 sectors = (entry >> offset_bits & ((G_GUINT64_CONSTANT (1) << length_bits) - 1)) + 1;
+  guint64 offset = entry & ((G_GUINT64_CONSTANT (1) << offset_bits) - 1);
+  guint64 end = offset + sectors * 512 - offset % 512;
+  guint64 first = offset >> q->cluster_bits, last = (end - 1) >> q->cluster_bits;
+
+  if ((entry & QCOW2_ENTRY_COPIED) != 0 || check->has_data_file || end > check->file_size
+      || last > first + 1
+      || walk->times > check->counts->max - qcow2_counts_get (check->counts, last)
+      || !qcow2_counts_add_small (check->counts, first, walk->times)
+      || (last > first && !qcow2_counts_add_small (check->counts, last, walk->times)))
+    return FALSE;
+  check->result->allocated_clusters += walk->ref->n_active;
+  check->result->compressed_clusters += walk->ref->n_active;
+  check->result->fragmented_clusters += walk->ref->n_active;
+  return TRUE;
+}
+
 /* What is wrong with an entry that points to a cluster. */
 static void
 judge_standard (Walk *walk, guint64 entry, guint64 bitmap)
@@ -476,21 +500,61 @@ take_plain (Walk *walk, guint64 entry)
   return TRUE;
 }
 
+/* A run of entries for clusters that lie one behind the other, have one user each and are no
+ * metadata: what an image that was written in order is full of. Returns how many of the @n entries
+ * at @bytes it is, at most to the end of a chunk. */
+static guint64
+take_run (Walk *walk, const guint8 *bytes, guint64 n)
+{
+  Qcow2Check *check = walk->check;
+  const Qcow2 *q = check->q;
+  guint64 entry = img_load_be64 (bytes), offset = entry & ~QCOW2_ENTRY_COPIED;
+  guint64 cluster = offset >> q->cluster_bits, i;
+
+  if ((entry & QCOW2_ENTRY_COPIED) == 0 || (offset & (q->cluster_size - 1)) != 0
+      || cluster >= check->n_room - 1 || !qcow2_set_chunk_is_full (check->single, cluster)
+      || !qcow2_set_chunk_is_empty (check->metadata, cluster))
+    return 0;
+  n = MIN (n, QCOW2_SET_CHUNK - cluster % QCOW2_SET_CHUNK);
+  n = MIN (n, check->n_room - 1 - cluster);
+  for (i = 0; i < n; i++, entry += q->cluster_size)
+    if (img_load_be64 (bytes + i * 8) != entry)
+      break;
+  i = qcow2_counts_add_run (check->counts, cluster, i, walk->times);
+  if (i == 0 || walk->ref->n_active == 0)
+    return i;
+  check->result->allocated_clusters += i * walk->ref->n_active;
+  if (walk->next != 0 && offset != walk->next)
+    check->result->fragmented_clusters += walk->ref->n_active;
+  walk->next = offset + (i << q->cluster_bits);
+  return i;
+}
+
 static gboolean
 take_table (Qcow2Check *check, const Qcow2TableRef *ref, const guint8 *bytes, GError **error)
 {
   Walk walk = { .check = check, .ref = ref, .times = (guint64)ref->n_active + ref->n_inactive };
   guint64 n = check->q->cluster_size / check->entry_bytes;
+  gboolean has_runs = !check->has_subclusters && !check->has_data_file;
 
   for (guint64 i = 0; i < n; i++)
     {
+      guint64 length = has_runs ? take_run (&walk, bytes + i * 8, n - i) : 0;
+      if (length > 0)
+        {
+          i += length - 1;
+          continue;
+        }
       const guint8 *at = bytes + i * check->entry_bytes;
       guint64 entry = img_load_be64 (at);
       guint64 bitmap = check->has_subclusters ? img_load_be64 (at + 8) : 0;
       if ((entry == 0 && bitmap == 0) || (bitmap >> 32 == 0 && take_plain (&walk, entry)))
         continue;
       if (entry & QCOW2_ENTRY_COMPRESSED)
-        take_compressed (&walk, i, entry, bitmap);
+        {
+          if (bitmap != 0 || !take_plain_compressed (&walk, entry))
+            take_compressed (&walk, i, entry, bitmap);
+        }
       else if (!take_standard (&walk, i, entry, bitmap, error))
         return FALSE;
     }

@@ -23,7 +23,7 @@ qcow2_refcount_load (const guint8 *block, guint order, guint64 index)
     case 6:
       return img_load_be64 (block + index * 8);
     default:
-      return block[index * bits / 8] >> index * bits % 8 & ((1u << bits) - 1);
+      return (guint)block[index * bits / 8] >> index * bits % 8 & ((1u << bits) - 1);
     }
 }
 
@@ -137,6 +137,22 @@ qcow2_counts_add (Qcow2Counts *counts, guint64 cluster, guint64 times)
   return times - more;
 }
 
+guint64
+qcow2_counts_add_run (Qcow2Counts *counts, guint64 cluster, guint64 n, guint64 times)
+{
+  guint64 i;
+
+  if (n == 0 || !qcow2_counts_add_small (counts, cluster, times))
+    return 0;
+  if (counts->order != 4 || counts->chunks[cluster >> QCOW2_COUNTS_CHUNK_BITS] == NULL)
+    return 1;
+  guint16 *at = (guint16 *)(gpointer)counts->chunks[cluster >> QCOW2_COUNTS_CHUNK_BITS]
+                + cluster % QCOW2_COUNTS_CHUNK;
+  for (i = 1; i < n && times <= (guint64)(G_MAXUINT16 - at[i]); i++)
+    at[i] = (guint16)(at[i] + times);
+  return i;
+}
+
 void
 qcow2_counts_take_one (Qcow2Counts *counts, guint64 cluster)
 {
@@ -174,6 +190,12 @@ qcow2_set_free (Qcow2Set *set)
       g_free (set->chunks[i]);
   g_free (set->chunks);
   g_free (set);
+}
+
+gboolean
+qcow2_set_chunk_is_full (const Qcow2Set *set, guint64 i)
+{
+  return i < set->n && set->chunks[i / QCOW2_SET_CHUNK] == full_chunk;
 }
 
 void

@@ -30,6 +30,10 @@ guint64 qcow2_counts_get (const Qcow2Counts *counts, guint64 cluster);
 /* Add @times; returns by how much that would go over what a refcount can be. */
 guint64 qcow2_counts_add (Qcow2Counts *counts, guint64 cluster, guint64 times);
 
+/* Add @times to each of @n clusters from @cluster on, which are all in one chunk; returns to how
+ * many it could be added before one would go over. */
+guint64 qcow2_counts_add_run (Qcow2Counts *counts, guint64 cluster, guint64 n, guint64 times);
+
 /* One less, where it is not 0. */
 void qcow2_counts_take_one (Qcow2Counts *counts, guint64 cluster);
 
@@ -76,6 +80,15 @@ void qcow2_set_add (Qcow2Set *set, guint64 i);
 
 /* Make the chunk that @i begins be @words; those that are all alike take no memory. */
 void qcow2_set_put_chunk (Qcow2Set *set, guint64 i, const guint64 words[QCOW2_SET_CHUNK / 64]);
+
+/* Whether the chunk that @i is in has all of its numbers, or none. */
+gboolean qcow2_set_chunk_is_full (const Qcow2Set *set, guint64 i);
+
+static inline gboolean
+qcow2_set_chunk_is_empty (const Qcow2Set *set, guint64 i)
+{
+  return i < set->n && set->chunks[i / QCOW2_SET_CHUNK] == NULL;
+}
 
 static inline gboolean
 qcow2_set_has (const Qcow2Set *set, guint64 i)
