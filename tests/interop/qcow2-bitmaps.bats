@@ -433,6 +433,8 @@ EOF
   no_copy "its bitmap directory is longer than the 3 bitmaps in it"
   put disk.qcow2 $((at + BITMAP_COUNT)) 4 5
   no_copy "the bitmap directory goes on behind"
+  put disk.qcow2 $((at + DIRECTORY_LENGTH)) 8 $((17 << 20))
+  no_copy "its bitmap directory is too long to be copied"
 }
 
 @test "damaged tables" {

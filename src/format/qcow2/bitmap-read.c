@@ -11,6 +11,9 @@
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/scan.h"
 
+/* Names are kept in memory: the longest directory that is copied. */
+#define MAX_DIRECTORY ((guint64)16 << 20)
+
 /* A bitmap, and where it is. */
 typedef struct
 {
@@ -162,6 +165,9 @@ read_directory (ImgDisk *disk, GError **error)
   g_autoptr (GHashTable) names = g_hash_table_new (g_str_hash, g_str_equal);
   g_auto (Qcow2Scan) scan = { 0 };
 
+  if (q->bitmap_directory_bytes > MAX_DIRECTORY)
+    return img_null_throw (error, IMG_ERROR_UNSUPPORTED,
+                           "'%s': its bitmap directory is too long to be copied", q->safe_path);
   qcow2_scan_begin (&scan, q->file, "bitmap directory", q->bitmap_directory_offset,
                     q->bitmap_directory_bytes);
   for (guint32 i = 0; i < q->n_bitmaps; i++)
