@@ -58,6 +58,9 @@ parse_images (const CliConvertParams *params, char **operands, guint n, Images *
 
   if (n > 2 && params->convert.source_snapshot != NULL)
     return img_throw (error, IMG_ERROR_USAGE, "-l cannot be used with several sources");
+  /* As qemu-img says it. */
+  if (n > 2 && params->with_bitmaps)
+    return img_throw (error, IMG_ERROR_USAGE, "copying bitmaps only possible with single source");
   images->sources = g_array_new (FALSE, TRUE, sizeof (ImgImageSpec));
   g_array_set_clear_func (images->sources, (GDestroyNotify)img_image_spec_clear);
   for (guint i = 0; i + 1 < n; i++)

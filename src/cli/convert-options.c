@@ -181,10 +181,11 @@ const CliOption cli_convert_options[] = {
     FIELD (convert.source_snapshot), NULL },
   CLI_GATE_ROWS (CliConvertParams, convert.policy),
   CLI_TRUST_ROWS (CliConvertParams, convert.policy),
-  { 0, "bitmaps", CLI_NO_VALUE, NULL, "not supported yet", cli_note_unsupported,
-    FIELD (unsupported), NULL },
-  { 0, "skip-broken-bitmaps", CLI_NO_VALUE, NULL, "not supported yet", cli_note_unsupported,
-    FIELD (unsupported), NULL },
+  { 0, "bitmaps", CLI_NO_VALUE, NULL, "copy the persistent bitmaps of a qcow2 image, too",
+    cli_set_flag, FIELD (with_bitmaps), NULL },
+  { 0, "skip-broken-bitmaps", CLI_NO_VALUE, NULL,
+    "with --bitmaps: leave out those that are inconsistent", cli_set_flag,
+    FIELD (convert.skip_broken_bitmaps), NULL },
   { 0, "object", CLI_VALUE, "OBJECT", "not supported yet", cli_note_unsupported,
     FIELD (unsupported), NULL },
   CLI_ROW_HELP (CliConvertParams, common),
@@ -228,6 +229,12 @@ check_combinations (const CliConvertParams *params, GError **error)
       "--target-image-opts requires use of -n flag" },
     { params->target_image_opts && params->target_format != NULL,
       "--target-format and --target-image-opts exclude each other: use driver=raw" },
+    { convert->skip_broken_bitmaps && !params->with_bitmaps,
+      "use of --skip-broken-bitmaps requires --bitmaps" },
+    { params->with_bitmaps && convert->no_create,
+      "--bitmaps with -n is not supported yet: it needs a new image" },
+    { params->with_bitmaps && convert->source_snapshot != NULL,
+      "--bitmaps and -l exclude each other: bitmaps are about the disk as it is now" },
     { convert->no_create && convert->in_place,
       "-n and --in-place exclude each other: both write into the target, but -n keeps its size" },
     { convert->copy.copy_range && params->with_sparse_size,
@@ -248,6 +255,7 @@ take_create_options (CliConvertParams *params, const char *format, GError **erro
   ImgCreateOptions *create = &params->create;
 
   create->is_compressed = params->is_compressed;
+  create->has_bitmaps = params->with_bitmaps;
   return cli_create_options_parse (params->target_options, format, FALSE, create, error)
          && cli_create_options_add_backing (create, params->backing, params->backing_format, error)
          && img_disk_check_options (format, create, IMG_DISK_SIZE_UNKNOWN, error);

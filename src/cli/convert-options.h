@@ -14,6 +14,7 @@ typedef struct
   char *target_options;                 /* owned; -o */
   const char *backing, *backing_format; /* -B, -F */
   gboolean is_compressed;               /* -c */
+  gboolean with_bitmaps;                /* --bitmaps */
   ImgCreateOptions create;              /* what these say together */
   char **digests;                       /* owned; names */
   int target_cache;                     /* of -t; -1: none was said */

@@ -60,6 +60,9 @@ cli_convert_warn (const ImgConvertResult *result, gboolean quiet, gboolean verbo
   if (!quiet && (verbose || !cli_is_qemu_img ()))
     for (guint i = 0; warnings != NULL && i < warnings->len; i++)
       cli_print_warning (warnings->pdata[i]);
+  /* These qemu-img tells as well. */
+  for (guint i = 0; !quiet && result->omissions != NULL && i < result->omissions->len; i++)
+    cli_print_warning (result->omissions->pdata[i]);
   if (!quiet && result->copy.unreadable != NULL)
     report_unreadable (result->copy.unreadable);
   for (guint i = 0; verbose && remarks != NULL && i < remarks->len; i++)

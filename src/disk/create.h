@@ -39,6 +39,7 @@ typedef struct
   guint64 refcount_bits;           /* G_MAXUINT64: not said */
   int extended_l2, lazy_refcounts; /* boolean */
   gboolean is_compressed;          /* what is written is to be compressed; no row says that */
+  gboolean has_bitmaps;            /* nor this: it may get bitmaps (disk/bitmap.h) */
 } ImgCreateOptions;
 
 typedef enum

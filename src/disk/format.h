@@ -4,6 +4,7 @@
  * A format never opens another file, parses options or prints. */
 #pragma once
 
+#include "disk/bitmap.h"
 #include "disk/check.h"
 #include "disk/describe.h"
 #include "disk/parcel.h"
@@ -33,6 +34,11 @@ struct ImgFormat
                       GError **error);
   gboolean (*map) (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mapping,
                    GError **error);
+  /* Bitmaps kept with the disk; see disk/bitmap.h. */
+  GPtrArray *(*find_bitmaps) (ImgDisk *disk, gboolean *are_stale, GError **error);
+  gboolean (*read_bitmap) (const ImgBitmap *bitmap, guint64 offset, guint8 *buffer, gsize length,
+                           GError **error);
+  void (*keep_bitmaps) (ImgDisk *disk, GPtrArray *bitmaps);
   /* What can be said about a new image, ended by a row without a name; and whether it goes
    * together, @size being the guest's (G_MAXUINT64: not known yet). */
   const ImgCreateRow *create_rows;

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "disk/disk.h"
+#include "engine/bitmaps.h"
 #include "engine/target.h"
 #include "engine/workers.h"
 
@@ -11,6 +12,7 @@ img_convert_result_clear (ImgConvertResult *result)
 {
   img_copy_result_clear (&result->copy);
   g_clear_pointer (&result->warnings, g_ptr_array_unref);
+  g_clear_pointer (&result->omissions, g_ptr_array_unref);
   g_clear_pointer (&result->remarks, g_ptr_array_unref);
 }
 
@@ -18,6 +20,7 @@ static void
 begin_result (ImgConvertResult *result)
 {
   result->warnings = g_ptr_array_new_with_free_func (g_free);
+  result->omissions = g_ptr_array_new_with_free_func (g_free);
   result->remarks = g_ptr_array_new_with_free_func (g_free);
 }
 
@@ -221,11 +224,11 @@ copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GPtr
   return flush_much (params, target, result, error) && img_target_finish (target, error);
 }
 
-/* From @disks, whose bytes are those of @files, to the target; @backing (taken over) is behind it.
- */
+/* From @disks, whose bytes are those of @files, to the target with @bitmaps (or NULL); @backing
+ * (taken over) is behind it. */
 static gboolean
-convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files, ImgDisk *backing,
-         ImgConvertResult *result, GError **error)
+convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *bitmaps, GPtrArray *files,
+         ImgDisk *backing, ImgConvertResult *result, GError **error)
 {
   ImgCopyParams copy = params->copy;
   int preallocation = params->create.preallocation;
@@ -236,6 +239,8 @@ convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files, Img
   g_autoptr (ImgTarget) target = img_target_open (params, size, backing, files, result, error);
   if (target == NULL)
     return FALSE;
+  if (bitmaps != NULL && bitmaps->len > 0)
+    img_disk_keep_bitmaps (img_target_disk (target), bitmaps);
   if (preallocation == IMG_PREALLOCATION_FULL)
     copy.sparse_size = 0;
   if (preallocation > IMG_PREALLOCATION_OFF)
@@ -282,12 +287,15 @@ img_convert (const ImgConvertParams *params, ImgConvertResult *result, GError **
   /* The files outlive the disks in them. */
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
   g_autoptr (GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
+  g_autoptr (GPtrArray) bitmaps = NULL;
   ImgDisk *backing;
 
   begin_result (result);
-  return open_sources (params, disks, files, result, error) && check_sizes (params, disks, error)
-         && open_backing (params, files, &backing, error)
-         && convert (params, disks, files, backing, result, error);
+  if (!open_sources (params, disks, files, result, error) || !check_sizes (params, disks, error))
+    return FALSE;
+  bitmaps = img_bitmaps_find (params, disks, result, error);
+  return bitmaps != NULL && open_backing (params, files, &backing, error)
+         && convert (params, disks, bitmaps, files, backing, result, error);
 }
 
 gboolean
@@ -309,5 +317,6 @@ img_create (guint64 *size, gboolean is_unchecked, const ImgConvertParams *params
   create.copy.sparse_size = 1; /* zeros need not be written */
   g_ptr_array_add (disks, img_disk_open_zeros (*size));
   /* What is behind the new disk shows through: nothing is compared with it. */
-  return check_sizes (params, disks, error) && convert (&create, disks, files, NULL, result, error);
+  return check_sizes (params, disks, error)
+         && convert (&create, disks, NULL, files, NULL, result, error);
 }

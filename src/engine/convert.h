@@ -28,15 +28,17 @@ typedef struct
   gboolean is_durable;     /* fsync */
   gint64 lock_wait;        /* microseconds */
   ImgCacheMode source_cache, target_cache;
-  ImgCreateOptions create; /* borrowed texts: what the target is to be, if it is new */
+  ImgCreateOptions create;      /* borrowed texts: what the target is to be, if it is new */
+  gboolean skip_broken_bitmaps; /* create.has_bitmaps: leave them out instead of failing */
   ImgCopyParams copy;
 } ImgConvertParams;
 
 typedef struct
 {
   ImgCopyResult copy;
-  GPtrArray *warnings; /* owned char *: what a person should know, though it went well */
-  GPtrArray *remarks;  /* owned char *: for -v */
+  GPtrArray *warnings;  /* owned char *: what a person should know, though it went well */
+  GPtrArray *omissions; /* owned char *: likewise, what is not in the copy */
+  GPtrArray *remarks;   /* owned char *: for -v */
 } ImgConvertResult;
 
 void img_convert_result_clear (ImgConvertResult *result);

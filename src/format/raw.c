@@ -72,6 +72,10 @@ raw_check_options (const ImgCreateOptions *options, G_GNUC_UNUSED guint64 size, 
   if (options->is_compressed)
     return img_throw (error, IMG_ERROR_USAGE,
                       "a raw image cannot be compressed: -c needs -O qcow2");
+  /* As qemu-img says it. */
+  if (options->has_bitmaps)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "format driver 'raw' does not support bitmaps: --bitmaps needs -O qcow2");
   return options->backing_file == NULL
          || img_throw (error, IMG_ERROR_USAGE,
                        "a raw image cannot have a backing file: that needs -O qcow2");

@@ -176,7 +176,7 @@ refuses() {
   refuses "a raw image cannot be compressed: -c needs -O qcow2" -c disk.raw copy.raw
   refuses "a raw image cannot have a backing file: that needs -O qcow2" \
     -B base.raw -F raw disk.raw copy.raw
-  refuses "--bitmaps is not supported yet" --bitmaps --skip-broken-bitmaps disk.raw copy.raw
+  refuses "format driver 'raw' does not support bitmaps" --bitmaps disk.raw copy.raw
   refuses "--object is not supported yet" --object secret,id=x,data=y disk.raw copy.raw
 }
 

@@ -220,6 +220,30 @@ make_data() {
   jq -e --slurpfile wanted wanted '. as $got | $wanted[0] | to_entries | all($got[.key] == .value)' got
 }
 
+@test "departure: --bitmaps with -l" {
+  make_qcow2 disk.qcow2
+  qemu-img snapshot -c one disk.qcow2
+  qemu-img bitmap --add disk.qcow2 b
+  # The bitmap is about what came after the snapshot.
+  qemu-img convert --bitmaps -l one -O qcow2 disk.qcow2 copy.qcow2
+  rm copy.qcow2
+  for program in imgtool as_qemu_img; do
+    run -1 --separate-stderr $program convert --bitmaps -l one -O qcow2 disk.qcow2 copy.qcow2
+    expect_message "--bitmaps and -l exclude each other"
+    [[ ! -e copy.qcow2 ]]
+  done
+}
+
+@test "departure: --bitmaps with -n" {
+  make_qcow2 disk.qcow2
+  make_qcow2 copy.qcow2
+  for program in imgtool as_qemu_img; do
+    run -1 --separate-stderr $program convert --bitmaps -n -O qcow2 disk.qcow2 copy.qcow2
+    expect_message "--bitmaps with -n is not supported yet"
+  done
+  qemu-img convert --bitmaps -n -O qcow2 disk.qcow2 copy.qcow2
+}
+
 @test "departure: line on a terminal" {
   require script
   make_data disk.raw 4M

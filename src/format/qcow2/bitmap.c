@@ -3,20 +3,14 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "format/qcow2/bitmap-entry.h"
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/scan.h"
-
-#define FIXED_LENGTH 24
-#define IN_USE 1u
-#define AUTO 2u
-#define MIN_GRANULARITY_BITS 9
-#define MAX_GRANULARITY_BITS 31
-#define DIRTY_TRACKING 1
 
 char *
 qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GError **error)
 {
-  guint8 fixed[FIXED_LENGTH];
+  guint8 fixed[QCOW2_BITMAP_FIXED];
 
   if (!qcow2_scan_take (scan, fixed, sizeof fixed, error))
     return NULL;
@@ -25,15 +19,18 @@ qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GEr
   entry->flags = img_load_be32 (fixed + 12);
   entry->granularity_bits = fixed[17];
   gsize name_length = img_load_be16 (fixed + 18), extra_length = img_load_be32 (fixed + 20);
-  if (fixed[16] != DIRTY_TRACKING || entry->granularity_bits < MIN_GRANULARITY_BITS
-      || entry->granularity_bits > MAX_GRANULARITY_BITS || name_length == 0
+  if (fixed[16] != QCOW2_DIRTY_TRACKING || entry->granularity_bits < QCOW2_MIN_GRANULARITY_BITS
+      || entry->granularity_bits > QCOW2_MAX_GRANULARITY_BITS || name_length == 0
       || name_length > QCOW2_MAX_BITMAP_NAME || extra_length > q->bitmap_directory_bytes)
     return img_null_throw (error, IMG_ERROR_FAILED,
                            "'%s': an entry of its bitmap directory makes no sense", q->safe_path);
+  entry->name_length = name_length;
+  entry->extra_offset = scan->offset;
+  entry->extra_length = extra_length;
   if (!qcow2_scan_take (scan, NULL, extra_length, error))
     return NULL;
   g_autofree char *name = qcow2_scan_take_text (scan, name_length, error);
-  gsize total = FIXED_LENGTH + extra_length + name_length;
+  gsize total = QCOW2_BITMAP_FIXED + extra_length + name_length;
   if (name == NULL || !qcow2_scan_take (scan, NULL, (8 - total % 8) % 8, error))
     return NULL;
   return g_steal_pointer (&name);
@@ -59,9 +56,9 @@ describe_one (const Qcow2 *q, Qcow2Scan *scan, List *list, GError **error)
     return TRUE;
   ImgFact *bitmap = img_fact_add_group (list->facts, NULL);
   ImgFact *flag_list = img_fact_add_list (bitmap, "flags");
-  if (entry.flags & IN_USE)
+  if (entry.flags & QCOW2_BITMAP_IN_USE)
     img_fact_add_text (flag_list, NULL, "in-use");
-  if (entry.flags & AUTO)
+  if (entry.flags & QCOW2_BITMAP_AUTO)
     img_fact_add_text (flag_list, NULL, "auto");
   img_fact_add_text (bitmap, "name", name);
   img_fact_add_number (bitmap, "granularity", G_GUINT64_CONSTANT (1) << entry.granularity_bits);

@@ -2,13 +2,9 @@
 /* What an image has beside the tables of its disk: snapshots, a LUKS header, bitmaps. */
 #include "base/bytes.h"
 #include "base/text.h"
+#include "format/qcow2/bitmap-entry.h"
 #include "format/qcow2/check.h"
 #include "format/qcow2/scan.h"
-
-#define BITMAP_FIXED_LENGTH 24
-#define BITMAP_ALL_ONES G_GUINT64_CONSTANT (1)
-#define BITMAP_RESERVED G_GUINT64_CONSTANT (0xff000000000001fe)
-#define BITMAP_OFFSET G_GUINT64_CONSTANT (0x00fffffffffffe00)
 
 /* ---- snapshots ---- */
 
@@ -60,10 +56,9 @@ check_bitmap_entry (Qcow2Check *check, guint64 entry, const char *safe_name,
                     const ImgFindingPlace *place)
 {
   const Qcow2 *q = check->q;
-  guint64 offset = entry & BITMAP_OFFSET;
+  guint64 offset = entry & QCOW2_BITMAP_OFFSET_MASK;
 
-  if ((entry & BITMAP_RESERVED) != 0 || (offset & (q->cluster_size - 1)) != 0
-      || (offset != 0 && (entry & BITMAP_ALL_ONES) != 0))
+  if (!qcow2_bitmap_entry_is_good (entry, q->cluster_size))
     {
       check->n_lost++;
       img_check_note (check->result, IMG_FINDING_BITMAP, 1, place,

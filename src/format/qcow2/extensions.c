@@ -108,7 +108,10 @@ take_bitmaps (Qcow2 *q, const Extension *extension, GError **error)
 
   /* Somebody who does not know of bitmaps wrote to the image: they are out of date. */
   if (q->version < 3 || (q->autoclear & QCOW2_BITMAPS) == 0)
-    return TRUE;
+    {
+      q->has_stale_bitmaps = TRUE;
+      return TRUE;
+    }
   if (extension->length != 24)
     return throw_bad (q, "bitmaps extension", error);
   n = img_load_be32 (extension->data);

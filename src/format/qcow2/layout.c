@@ -118,6 +118,8 @@ check_layout (const Qcow2Layout *layout, const ImgCreateOptions *options, GError
     { layout->version < 3 && layout->has_data_file,
       "external data files are only supported with compatibility level 1.1 and above (use "
       "compat=1.1)" },
+    { layout->version < 3 && layout->has_bitmaps,
+      "bitmaps are only supported with compatibility level 1.1 and above (use compat=1.1)" },
     { layout->has_extended_l2 && layout->cluster_size < LEAST_EXTENDED_CLUSTER,
       "extended L2 entries are only supported with cluster sizes of at least 16384 bytes" },
     { layout->data_file_is_raw && !layout->has_data_file, "data-file-raw requires data-file" },
@@ -149,6 +151,7 @@ qcow2_layout_init (Qcow2Layout *layout, const ImgCreateOptions *options, GError 
     .has_lazy_refcounts = options->lazy_refcounts > 0,
     .has_data_file = options->data_file != NULL,
     .data_file_is_raw = options->data_file_is_raw > 0,
+    .has_bitmaps = options->has_bitmaps,
     .preallocation = options->preallocation >= 0 ? (ImgPreallocation)options->preallocation
                                                  : IMG_PREALLOCATION_OFF,
   };
@@ -167,6 +170,7 @@ check_names (const Qcow2Layout *layout, const ImgCreateOptions *options, GError 
 {
   const Qcow2Places places = { 0 };
   const Qcow2Writer w = { .layout = *layout,
+                          .n_bitmaps = layout->has_bitmaps ? 1 : 0,
                           .backing_name = options->backing_file,
                           .backing_format = options->backing_format,
                           .data_name = options->data_file };

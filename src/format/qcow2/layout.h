@@ -15,6 +15,7 @@ typedef struct
   gboolean is_compressed; /* clusters are */
   gboolean has_extended_l2, has_lazy_refcounts;
   gboolean has_data_file, data_file_is_raw;
+  gboolean has_bitmaps; /* it may */
   ImgPreallocation preallocation;
 } Qcow2Layout;
 

@@ -79,7 +79,8 @@ typedef struct
   Qcow2Compression compression;
 
   /* From the header's extensions. */
-  guint32 n_bitmaps; /* 0 also if they are not to be believed */
+  guint32 n_bitmaps;          /* 0 also if they are not to be believed */
+  gboolean has_stale_bitmaps; /* which is so */
   guint64 bitmap_directory_offset, bitmap_directory_bytes;
   guint64 luks_offset, luks_length; /* 0: there is none */
   guint32 strange_extension;        /* the first one that is not known, or out of place; or 0 */
@@ -115,6 +116,9 @@ typedef struct
   guint64 table_offset;
   guint32 table_entries, flags;
   guint granularity_bits;
+  gsize name_length;    /* more than that of the name if there is a NUL in it */
+  guint64 extra_offset; /* of its extra data, in the file */
+  gsize extra_length;
 } Qcow2BitmapEntry;
 
 /* How many entries the L1 table needs for @size guest bytes. */
@@ -157,6 +161,13 @@ gboolean qcow2_snapshot_select (ImgDisk *disk, const char *id, const char *name,
 /* The next entry of the directory that @scan is in; returns its name, a new string. */
 G_GNUC_WARN_UNUSED_RESULT
 char *qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GError **error);
+
+/* See disk/bitmap.h. */
+G_GNUC_WARN_UNUSED_RESULT
+GPtrArray *qcow2_bitmaps_find (ImgDisk *disk, gboolean *are_stale, GError **error);
+G_GNUC_WARN_UNUSED_RESULT
+gboolean qcow2_bitmap_read (const ImgBitmap *bitmap, guint64 offset, guint8 *buffer, gsize length,
+                            GError **error);
 
 /* Add the list of bitmaps to @facts, if there are any. */
 G_GNUC_WARN_UNUSED_RESULT

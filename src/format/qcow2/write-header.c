@@ -43,7 +43,8 @@ put_fields (const Qcow2Writer *w, const Qcow2Places *places, guint8 *header)
     return;
   img_store_be64 (header + 72, incompatible_features (layout));
   img_store_be64 (header + 80, layout->has_lazy_refcounts ? QCOW2_LAZY_REFCOUNTS : 0);
-  img_store_be64 (header + 88, layout->data_file_is_raw ? QCOW2_RAW_DATA_FILE : 0);
+  img_store_be64 (header + 88, (layout->data_file_is_raw ? QCOW2_RAW_DATA_FILE : 0)
+                                   | (w->n_bitmaps > 0 ? QCOW2_BITMAPS : 0));
   img_store_be32 (header + 96, layout->refcount_order);
   img_store_be32 (header + 100, QCOW2_FIELDS_LENGTH);
   header[QCOW2_V3_LENGTH] = (guint8)layout->compression;
@@ -83,6 +84,18 @@ append_features (GByteArray *area)
   append_extension (area, QCOW2_EXTENSION_FEATURE_NAMES, table, sizeof table);
 }
 
+static void
+append_bitmaps (const Qcow2Writer *w, GByteArray *area)
+{
+  guint8 data[24] = { 0 };
+  if (w->n_bitmaps == 0)
+    return;
+  img_store_be32 (data, w->n_bitmaps);
+  img_store_be64 (data + 8, w->bitmap_directory_bytes);
+  img_store_be64 (data + 16, w->bitmap_directory_offset);
+  append_extension (area, QCOW2_EXTENSION_BITMAPS, data, sizeof data);
+}
+
 guint8 *
 qcow2_header_write (const Qcow2Writer *w, const Qcow2Places *places, GError **error)
 {
@@ -94,6 +107,7 @@ qcow2_header_write (const Qcow2Writer *w, const Qcow2Places *places, GError **er
 
   append_text (area, QCOW2_EXTENSION_BACKING_FORMAT, w->backing_format);
   append_text (area, QCOW2_EXTENSION_DATA_FILE_NAME, w->data_name);
+  append_bitmaps (w, area);
   /* Nice to have, where there is room. */
   if (w->layout.version >= 3 && fields + area->len + features_length + 8 + name_length <= cluster)
     append_features (area);

@@ -34,6 +34,7 @@ close_writer (ImgDisk *disk)
   for (guint i = 0; i < w->shared->len; i++)
     g_free (w->shared->pdata[i]);
   g_ptr_array_unref (w->shared);
+  g_clear_pointer (&w->bitmaps, g_ptr_array_unref);
   g_array_unref (w->l1);
   g_array_unref (w->table_index);
   g_free (w->tail);
@@ -53,6 +54,7 @@ finish (ImgDisk *disk, guint64 size, GError **error)
   return qcow2_tail_finish (w, error)
          && (!w->layout.has_data_file || img_file_is_device (w->data)
              || img_file_size (w->data) >= size || img_file_resize (w->data, size, error))
+         && qcow2_bitmaps_write (w, size, error)
          && qcow2_writer_finish (w, img_size_round_up (size, QCOW2_SECTOR), error);
 }
 
@@ -68,6 +70,7 @@ static const ImgFormat writer_format = {
   .parcels = &qcow2_parcels,
   .finish = finish,
   .flush = flush,
+  .keep_bitmaps = qcow2_keep_bitmaps,
   .close = close_writer,
 };
 

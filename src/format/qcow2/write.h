@@ -40,6 +40,9 @@ typedef struct
   guint8 *tables;      /* owned: L2 tables that are complete, and the one that is being filled */
   GArray *table_index; /* owned guint64: which entries of L1 these are */
   guint max_tables;
+  GPtrArray *bitmaps; /* owned ImgBitmap: to be copied; or NULL */
+  guint32 n_bitmaps;  /* that were */
+  guint64 bitmap_directory_offset, bitmap_directory_bytes;
   GPtrArray *shared; /* owned, or NULL where all are 0: refcounts less 1, in pages of guint16 */
 } Qcow2Writer;
 
@@ -106,6 +109,15 @@ guint64 qcow2_writer_users (const Qcow2Writer *w, guint64 host_offset);
  */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_writer_finish (Qcow2Writer *w, guint64 size, GError **error);
+
+/* ---- bitmap-write.c ---- */
+
+/* See disk/bitmap.h. */
+void qcow2_keep_bitmaps (ImgDisk *disk, GPtrArray *bitmaps);
+
+/* Write the bitmaps of a disk of @size bytes, in turn and when all else of the guest is placed. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean qcow2_bitmaps_write (Qcow2Writer *w, guint64 size, GError **error);
 
 /* ---- write-header.c ---- */
 
