@@ -253,7 +253,10 @@ static gboolean
 write_header (Qcow2Writer *w, const Qcow2Places *places, GError **error)
 {
   g_autofree guint8 *header = qcow2_header_write (w, places, error);
-  return header != NULL && (!w->is_in_place || !w->is_durable || img_file_flush (w->file, error))
+  return header != NULL
+         && (!w->is_in_place
+             || ((!w->is_durable || img_file_flush (w->file, error))
+                 && (w->before_valid == NULL || w->before_valid (w->closure, error))))
          && img_file_write (w->file, 0, header, (gsize)w->layout.cluster_size, error);
 }
 
