@@ -20,7 +20,7 @@ right_image() {
   TARGET=work/t.raw DATA='' IN_PLACE=
   copy_words new
   "${WORDS[@]}"
-  [[ "${HOW[*]}" != *data_file=t.data* ]] || { DATA=work/t.data && cp $DATA data.want; }
+  [[ "${HOW[*]}" != *data_file=* ]] || { DATA=work/t.data && cp "$DATA" data.want; }
   qemu-img check -q -f qcow2 work/t.raw
   [[ ${HOW[0]} == create ]] || qemu-img compare -q -f qcow2 -F raw work/t.raw src.raw
   mv work/t.raw work.want
@@ -43,7 +43,7 @@ reset_target() {
     old) cp old.qcow2 work/t.raw ;;
     in-place)
       cp old.qcow2 work/t.raw
-      [[ ! $DATA ]] || cp old.raw $DATA # which must not be taken for the new image's
+      [[ ! $DATA ]] || cp old.raw "$DATA" # which must not be taken for the new image's
       ;;
     device) dd if=old.qcow2 of="$TARGET" bs=1M status=none ;;
     *) rm -f work/t.raw ;;
@@ -67,7 +67,7 @@ target_fate() {
   local size
   [[ -e $TARGET ]] || { echo "no target" && return; }
   size=$(stat -c %s work.want)
-  if cmp -s ${LOOP:+-n "$size"} work.want "$TARGET" && { [[ ! $DATA ]] || cmp -s $DATA data.want; }; then
+  if cmp -s ${LOOP:+-n "$size"} work.want "$TARGET" && { [[ ! $DATA ]] || cmp -s "$DATA" data.want; }; then
     echo "target complete"
   elif cmp -s ${LOOP:+-n "$(stat -c %s old.qcow2)"} old.qcow2 "$TARGET"; then
     echo "old target intact"

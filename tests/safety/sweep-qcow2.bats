@@ -78,7 +78,7 @@ kills() {
 
 @test "sweep: each call fails, to an image with a data file" {
   require qemu-img
-  qcow2_sources -o data_file=t.data
+  qcow2_sources -o "data_file=$PWD/work/t.data" # QEMU looks from where it runs
   for kind in new in-place; do
     errors $kind
   done
@@ -107,7 +107,7 @@ kills() {
 
 @test "sweep: killed before each call, qcow2, to a block device and with a data file" {
   require qemu-img root loop
-  qcow2_sources -o data_file=t.data
+  qcow2_sources -o "data_file=$PWD/work/t.data" # QEMU looks from where it runs
   kills new
   kills in-place
   HOW=(convert -m 1 -f raw -O qcow2 src.raw)
