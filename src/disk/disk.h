@@ -106,6 +106,9 @@ typedef struct
   guint64 sparse_size;             /* zeros in runs of this need no space; 0: all do */
   ImgDisk *backing_disk;           /* taken over, also on failure; or NULL */
   ImgFile *data;                   /* borrowed: for the guest's bytes; or NULL */
+  /* In place: what must be done when all is there but what makes it an image; or NULL. */
+  gboolean (*before_valid) (gpointer closure, GError **error);
+  gpointer closure; /* borrowed, as long as the disk */
 } ImgCreateParams;
 
 /* A new image of the format called @format in @file (borrowed), which is empty or a block device.

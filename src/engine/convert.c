@@ -247,6 +247,7 @@ convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *bitmaps, G
     copy.reflink = IMG_REFLINK_NEVER;
   if (!copy_and_finish (params, &copy, disks, files, target, result, error))
     {
+      img_target_spoil (target, error == NULL ? NULL : *error);
       img_target_add_advice (target, error);
       return FALSE;
     }

@@ -29,6 +29,7 @@ struct ImgTarget
   ImgFile *file;                  /* owned: what is written in place; or NULL */
   ImgOutput *output;              /* owned: what appears when it is whole; or NULL */
   ImgOutput *data;                /* owned: likewise, the data file of the image; or NULL */
+  gboolean data_is_there;         /* it has appeared */
   gint64 patience;                /* microseconds to wait for whoever is in the way */
   gboolean replaces;              /* and then takes the place of something */
   ImgDisk *disk;                  /* owned */
@@ -399,6 +400,22 @@ open_data_file (ImgTarget *target, GPtrArray *sources, GError **error)
   return target->data != NULL;
 }
 
+/* An image without its data, or with older data, would be wrong; data without an image is only
+ * useless. */
+static gboolean
+publish_data (gpointer closure, GError **error)
+{
+  ImgTarget *target = closure;
+
+  if (target->data != NULL && !target->data_is_there)
+    {
+      if (!img_output_publish (target->data, error))
+        return FALSE;
+      target->data_is_there = TRUE;
+    }
+  return TRUE;
+}
+
 static gboolean
 prepare_image (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sources,
                GError **error)
@@ -413,7 +430,9 @@ prepare_image (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sou
           .is_durable = params->is_durable,
           .sparse_size
           = params->create.preallocation == IMG_PREALLOCATION_FULL ? 0 : params->copy.sparse_size,
-          .backing_disk = backing };
+          .backing_disk = backing,
+          .before_valid = publish_data,
+          .closure = target };
 
   if (!open_data_file (target, sources, error)
       || (create.is_clean && create.is_in_place && !img_file_resize (file, 0, error)))
@@ -541,11 +560,22 @@ img_target_add_advice (const ImgTarget *target, GError **error)
     add_line (error, line);
 }
 
+void
+img_target_spoil (const ImgTarget *target, const GError *error)
+{
+  static const guint8 zeros[512];
+
+  if (target->file == NULL || target->disk == NULL || is_raw (target) || target->params->no_create
+      || g_error_matches (error, IMG_ERROR, IMG_ERROR_LOCK_LOST))
+    return;
+  if (img_file_write (target->file, 0, zeros, sizeof zeros, NULL) && target->params->is_durable)
+    (void)!img_file_flush (target->file, NULL);
+}
+
 gboolean
 img_target_finish (ImgTarget *target, GError **error)
 {
-  /* An image without its data would be wrong, data without an image is only useless. */
-  if (target->data != NULL && !img_output_publish (target->data, error))
+  if (!publish_data (target, error))
     return FALSE;
   if (target->output != NULL)
     return img_output_publish (target->output, error);

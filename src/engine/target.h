@@ -22,6 +22,9 @@ ImgDisk *img_target_disk (ImgTarget *target);
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_target_finish (ImgTarget *target, GError **error);
 
+/* After @error: make sure that nobody takes what was written in place for an image. Best effort. */
+void img_target_spoil (const ImgTarget *target, const GError *error);
+
 /* Add to @error, of a copy that had begun, what became of the target or could be done about it. */
 void img_target_add_advice (const ImgTarget *target, GError **error);
 

@@ -43,8 +43,8 @@ levels() {
       cp old.raw "$mount/t.raw" 2>/dev/null && sync -f "$mount" || continue # no room for it yet
     fi
     code=0
-    timeout 60 "$IMGTOOL" convert -f raw -O raw src.raw "$mount/t.raw" >copy.out 2>copy.err || code=$?
-    fate=$(fate "$mount/t.raw" src.raw "${old:+old.raw}")
+    timeout 60 "$IMGTOOL" "${COPY[@]}" src.raw "$mount/t.raw" >copy.out 2>copy.err || code=$?
+    fate=$(fate "$mount/t.raw" "$WANT" "${old:+old.raw}")
     refused_or_right "$code" "$fate" "${old:+old}" ||
       { wrong=$((wrong + 1)) && echo "level $level: exit $code, $fate: $(head -n 1 copy.err)"; }
     [[ -z $(find "$mount" -name '.*.imgtool-*') ]] || wrong=$((wrong + 1))
@@ -59,8 +59,8 @@ levels() {
   # btrfs wants much room for a rename that replaces
   rm -f "$mount/filler"
   sync -f "$mount"
-  imgtool convert -f raw -O raw src.raw "$mount/t.raw"
-  same src.raw "$mount/t.raw"
+  imgtool "${COPY[@]}" src.raw "$mount/t.raw"
+  same "$WANT" "$mount/t.raw"
   ((wrong == 0))
 }
 
@@ -104,6 +104,28 @@ small_disk() {
   small_disk btrfs
   levels $step mnt old
   ((full >= 256 / step))
+}
+
+@test "full disk: ext4, qcow2" {
+  small_disk ext4
+  as_qcow2 -o cluster_size=4k
+  levels $((step * 2)) mnt
+  ((full >= 256 / (step * 2)))
+}
+
+@test "full disk: ext4, compressed qcow2, over an old target, which is kept" {
+  small_disk ext4
+  as_qcow2 -c -o cluster_size=4k
+  levels $step mnt old
+  ((full >= 40 / step))
+}
+
+@test "full disk: btrfs, qcow2" {
+  require btrfs
+  small_disk btrfs
+  as_qcow2
+  levels $((step * 2)) mnt
+  ((full >= 256 / (step * 2)))
 }
 
 @test "full disk: when the old target has the room, the message says how to use it" {

@@ -31,6 +31,19 @@ safe() {
   return "$status"
 }
 
+# What power-cut.bats and full-disk.bats copy, and what must become of it. Images are the same each
+# time, so a right one is made and checked once.
+COPY=(convert -f raw -O raw) WANT=src.raw
+
+# as_qcow2 [convert's option]...: src.raw becomes a qcow2 image
+as_qcow2() {
+  require qemu-img
+  COPY=(convert -f raw -O qcow2 "$@") WANT=src.qcow2
+  "$IMGTOOL" "${COPY[@]}" src.raw src.qcow2
+  qemu-img check -q -f qcow2 src.qcow2
+  qemu-img compare -q -f qcow2 -F raw src.qcow2 src.raw
+}
+
 # no_part_file [FOLDER]: nothing is left of a copy that did not come to its end
 no_part_file() {
   local found

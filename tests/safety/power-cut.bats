@@ -43,7 +43,7 @@ look() {
   local fate
   power_returns
   cuts=$((cuts + 1))
-  fate=$(fate mnt/t.raw src.raw "$([[ $1 == new ]] || echo old.raw)")
+  fate=$(fate mnt/t.raw "$WANT" "$([[ $1 == new ]] || echo old.raw)")
   case $1:$code:$fate in
     *:"target complete" | new:[!0]*:"no target" | new::"no target") return ;;
     old:[!0]*:"old target intact" | old::"old target intact") return ;;
@@ -57,20 +57,21 @@ verdict() {
   ((wrong == 0 && cuts >= $1))
 }
 
-# after_success TYPE: cut right after exit status 0
+# after_success TYPE [as_qcow2's option...]: cut right after exit status 0
 after_success() {
   disk "$1"
+  (($# == 1)) || as_qcow2 "${@:2}"
   for ((i = 0; i < ${CUTS:-6}; i++)); do
     for kind in new old; do
       begin_with $kind
       code=0
-      "$IMGTOOL" convert -f raw -O raw src.raw mnt/t.raw || code=$?
+      "$IMGTOOL" "${COPY[@]}" src.raw mnt/t.raw || code=$?
       cut_power mnt
       [[ $code == 0 ]]
       look $kind "after the end"
     done
   done
-  verdict 12
+  verdict $((${CUTS:-6} * 2))
 }
 
 @test "power cut: right after exit 0, ext4" {
@@ -97,15 +98,16 @@ after_success() {
   verdict 2
 }
 
-# at_calls TYPE: cut before each write, flush, rename and so on
+# at_calls TYPE [as_qcow2's option...]: cut before each write, flush, rename and so on
 at_calls() {
   local group n kind
   disk "$1"
+  (($# == 1)) || as_qcow2 "${@:2}"
   for kind in new old; do
     for group in write resize sync rename link unlink; do
       for ((n = 1; n < 20; n++)); do
         begin_with $kind
-        start_faulty "$group:stop:$n:mnt" convert -m 1 -f raw -O raw src.raw mnt/t.raw
+        start_faulty "$group:stop:$n:mnt" "${COPY[@]}" -m 1 src.raw mnt/t.raw
         wait_stopped || { go_on && break; }
         cut_now
         [[ ! $code ]]
@@ -124,18 +126,61 @@ at_calls() {
   at_calls xfs
 }
 
+@test "power cut: right after exit 0, qcow2 on ext4" {
+  CUTS=${CUTS:-3}
+  after_success ext4 -o compat=1.1
+}
+
+@test "power cut: right after exit 0, qcow2 on XFS" {
+  CUTS=${CUTS:-3}
+  after_success xfs -c
+}
+
+@test "power cut: before each call that changes something, qcow2 on ext4" {
+  at_calls ext4 -o compat=1.1
+}
+
+@test "power cut: before each call that changes something, qcow2 on XFS" {
+  at_calls xfs -c
+}
+
+# image_now: what is at mnt/t.raw is the new image, or no image at all
+image_now() {
+  cmp -s mnt/t.raw "$WANT" || ! qemu-img info -f qcow2 mnt/t.raw >/dev/null 2>&1
+}
+
+@test "power cut: before each call, qcow2 in place: no image, or the whole one" {
+  disk ext4
+  as_qcow2
+  COPY+=(--in-place)
+  qemu-img create -q -f qcow2 empty.qcow2 8M
+  for group in write resize sync; do
+    for ((n = 1; n < 20; n++)); do
+      cp empty.qcow2 mnt/t.raw
+      sync -f mnt
+      start_faulty "$group:stop:$n:mnt" "${COPY[@]}" -m 1 src.raw mnt/t.raw
+      wait_stopped || { go_on && break; }
+      cut_now
+      power_returns
+      cuts=$((cuts + 1))
+      image_now || cmp -s mnt/t.raw empty.qcow2 || { wrong=$((wrong + 1)) && echo "before $group #$n"; }
+    done
+  done
+  verdict 5
+}
+
 # at_random TYPE
 at_random() {
   local begin whole
   disk "$1"
   begin_with new
   begin=$(now_us)
-  "$IMGTOOL" convert -f raw -O raw src.raw mnt/t.raw
+  "$IMGTOOL" "${COPY[@]}" src.raw mnt/t.raw
   whole=$(($(now_us) - begin))
   for ((i = 0; i < ${CUTS:-6} * 2; i++)); do
     for kind in new old; do
       begin_with $kind
-      "$IMGTOOL" convert -f raw -O raw src.raw mnt/t.raw >/dev/null 2>&1 &
+      "$IMGTOOL" "${COPY[@]}" src.raw mnt/t.raw >/dev/null 2>&1 &
       tool_pid=$!
       sleep "$(printf '0.%06d' $((SRANDOM % whole)))"
       cut_now

@@ -152,17 +152,19 @@ qcow2_place_host (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgFile *
                             error);
 }
 
-/* The place of the header is free to try it. Blocks of a file system are not smaller than this, and
- * in a data file there is no such place. */
+/* The place of the header is free to try it; in place only its end, for nobody must take for an
+ * image what the source begins with. Blocks of a file system are not smaller than this, and in a
+ * data file there is no such place. */
 gboolean
 qcow2_try_to_share (ImgDisk *disk, ImgFile *source, guint64 host_offset, GError **error)
 {
   const Qcow2Writer *w = disk->state;
-  guint64 length = w->layout.cluster_size;
+  guint64 cluster = w->layout.cluster_size, length = w->is_in_place ? QCOW2_BLOCK : cluster;
 
   if (w->layout.is_compressed || w->layout.has_data_file || w->previous != NULL
-      || length < QCOW2_BLOCK || host_offset % QCOW2_BLOCK != 0 || img_file_size (source) < length
+      || cluster < QCOW2_BLOCK || (w->is_in_place && cluster == QCOW2_BLOCK)
+      || host_offset % QCOW2_BLOCK != 0 || img_file_size (source) < length
       || host_offset > img_file_size (source) - length)
     return img_throw (error, IMG_ERROR_UNSUPPORTED, "nothing can be shared with this image");
-  return img_file_clone (source, host_offset, w->file, 0, length, error);
+  return img_file_clone (source, host_offset, w->file, cluster - length, length, error);
 }

@@ -208,11 +208,11 @@ lay_out_rest (Qcow2Writer *w, Qcow2Places *places, Rest *rest, GError **error)
 {
   guint64 cluster = w->layout.cluster_size, used;
   guint64 per_block = cluster * 8 >> w->layout.refcount_order;
+  guint64 l1_entries = divide_up (places->size, (guint64)1 << qcow2_layout_l2_bits (&w->layout));
 
-  places->l1_entries
-      = (guint32)divide_up (places->size, (guint64)1 << qcow2_layout_l2_bits (&w->layout));
+  places->l1_entries = (guint32)l1_entries;
   places->l1_offset = w->next;
-  rest->l1_clusters = MAX (divide_up ((guint64)places->l1_entries * 8, cluster), 1);
+  rest->l1_clusters = MAX (divide_up (l1_entries * 8, cluster), 1);
   rest->block_offset = places->l1_offset + rest->l1_clusters * cluster;
   used = rest->block_offset / cluster;
   rest->n_clusters = used;
@@ -226,7 +226,9 @@ lay_out_rest (Qcow2Writer *w, Qcow2Places *places, Rest *rest, GError **error)
   places->refcount_offset = rest->block_offset + rest->n_blocks * cluster;
   places->refcount_clusters = (guint32)rest->table_clusters;
   w->next = rest->n_clusters * cluster;
-  return rest->table_clusters * cluster <= QCOW2_MAX_REFCOUNT_TABLE_BYTES
+  /* A stream's size is not known before its end. */
+  return (l1_entries * 8 <= QCOW2_MAX_L1_BYTES
+          && rest->table_clusters * cluster <= QCOW2_MAX_REFCOUNT_TABLE_BYTES)
          || img_throw (error, IMG_ERROR_FAILED,
                        "the image becomes too large for clusters of %" G_GUINT64_FORMAT
                        " bytes; a larger cluster_size makes room",
@@ -251,7 +253,10 @@ static gboolean
 write_header (Qcow2Writer *w, const Qcow2Places *places, GError **error)
 {
   g_autofree guint8 *header = qcow2_header_write (w, places, error);
-  return header != NULL && (!w->is_in_place || !w->is_durable || img_file_flush (w->file, error))
+  return header != NULL
+         && (!w->is_in_place
+             || ((!w->is_durable || img_file_flush (w->file, error))
+                 && (w->before_valid == NULL || w->before_valid (w->closure, error))))
          && img_file_write (w->file, 0, header, (gsize)w->layout.cluster_size, error);
 }
 

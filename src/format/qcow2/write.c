@@ -140,6 +140,8 @@ qcow2_writer_new (ImgDisk *disk, const ImgCreateParams *params)
   w->is_in_place = params->is_in_place;
   w->is_durable = params->is_durable;
   w->sparse_size = params->sparse_size;
+  w->before_valid = params->before_valid;
+  w->closure = params->closure;
   return w;
 }
 

@@ -27,6 +27,8 @@ typedef struct
   const ImgDisk *previous; /* borrowed: what the image was, if it is written anew; or NULL */
   gboolean is_clean, is_in_place, is_durable, is_zero; /* as in ImgCreateParams */
   guint64 sparse_size;
+  gboolean (*before_valid) (gpointer closure, GError **error); /* likewise */
+  gpointer closure;
   gsize block; /* of compressed data */
 
   /* In turn. */

@@ -1,0 +1,156 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck disable=SC2034,SC2154
+#
+# As sweep.bats, of what writes qcow2 images: plain, compressed, over a backing file, with a data
+# file, created empty; to new and old targets, in place, and to a block device. Exit status 0 only
+# with the right image; whatever else happens, nothing that opens as an image and is not whole.
+
+load ../cli/lib
+load lib-safety
+load sweep
+load sweep-qcow2
+
+CHANGES='p?write.*|ftruncate|fallocate|fsync|rename.*|link.*'
+SIZE=() LOOP=
+
+# errors KIND: each call fails, with the errors that it can have
+errors() {
+  require strace
+  record "$1"
+  case ${SWEEP-}:$1 in
+    long:*)
+      sweep "$1" '.*' error=EIO error=ENOSPC error=EINTR error=EACCES error=ENOMEM error=EDQUOT
+      sweep "$1" 'pread.*|pwrite.*' retval=0
+      ;;
+    *:device) # each try takes its time
+      sweep "$1" 'pwrite.*|fsync' error=EIO
+      ;;
+    *)
+      sweep "$1" "$CHANGES|openat|pread.*|close" error=EIO
+      sweep "$1" 'p?write.*|fallocate' error=ENOSPC error=EINTR
+      sweep "$1" 'pwrite.*' retval=0
+      ;;
+  esac
+  ((FAILED > 0))
+}
+
+# kills KIND
+kills() {
+  require strace
+  record "$1"
+  kill_sweep "$1"
+}
+
+@test "sweep: each call fails, to a new qcow2 image" {
+  require qemu-img
+  qcow2_sources
+  errors new
+  sweep_verdict 40
+}
+
+@test "sweep: each call fails, to a compressed image over an old one" {
+  require qemu-img
+  qcow2_sources -c -o cluster_size=4k
+  errors old
+  sweep_verdict 40
+}
+
+@test "sweep: each call fails, writing a qcow2 image in place" {
+  require qemu-img
+  qcow2_sources
+  errors in-place
+  sweep_verdict 30
+}
+
+@test "sweep: each call fails, writing a qcow2 image to a block device" {
+  require qemu-img root loop
+  qcow2_sources -c
+  sweep_device
+  errors device
+  sweep_verdict 5
+}
+
+@test "sweep: each call fails, to an image with a backing file" {
+  require qemu-img
+  numbered base.raw 1 3
+  qcow2_sources -B ../base.raw -F raw
+  errors new
+  sweep_verdict 30
+}
+
+@test "sweep: each call fails, to an image with a data file" {
+  require qemu-img
+  qcow2_sources -o "data_file=$PWD/work/t.data" # QEMU looks from where it runs
+  for kind in new in-place; do
+    errors $kind
+  done
+  sweep_verdict 60
+}
+
+@test "sweep: each call fails, creating an empty image" {
+  require qemu-img
+  sweep_sources
+  truncate -s 1M zero.raw
+  cp old.raw old.qcow2
+  SIZE=(1M)
+  HOW=(create -q -f qcow2)
+  right_image
+  errors new
+  sweep_verdict 20
+}
+
+@test "sweep: killed before each call, qcow2, to a new target and in place" {
+  require qemu-img
+  qcow2_sources -c -o cluster_size=4k
+  kills new
+  kills in-place
+  sweep_verdict 60
+}
+
+@test "sweep: killed before each call, qcow2, to a block device and with a data file" {
+  require qemu-img root loop
+  qcow2_sources -o "data_file=$PWD/work/t.data" # QEMU looks from where it runs
+  kills new
+  kills in-place
+  HOW=(convert -m 1 -f raw -O qcow2 src.raw)
+  right_image
+  sweep_device
+  [[ ${SWEEP-} != long ]] || kills device
+  sweep_verdict 60
+}
+
+@test "a copy in place that fails at its very end leaves no image" {
+  require qemu-img
+  make_sources
+  shim
+  TOOL=$IMGTOOL
+  qemu-img create -q -f qcow2 t.qcow2 8M
+  start_faulty write:stop:1:t.qcow2 convert --strict --in-place -f raw -O qcow2 src.raw t.qcow2
+  wait_stopped
+  printf changed | dd of=src.raw conv=notrunc bs=1 seek=6000000 status=none
+  go_on
+  [[ $first == 1 ]]
+  grep -q "was changed while it was read" first.err
+  run -1 qemu-img info -f qcow2 t.qcow2
+}
+
+@test "a copy in place that shares blocks does not begin with what its source begins with" {
+  require root loop mkfs.xfs qemu-img
+  make_filesystem xfs disk.img mnt 320M
+  make_sources
+  shim
+  TOOL=$IMGTOOL
+  # The source, taken as it is, is an image itself.
+  qemu-img convert -f raw -O qcow2 src.raw mnt/src.qcow2
+  for ((n = 1; n < 20; n++)); do
+    echo old >mnt/t.qcow2
+    start_faulty "clone:stop:$n:t.qcow2" convert -m 1 --in-place -f raw -O qcow2 mnt/src.qcow2 mnt/t.qcow2
+    wait_stopped || { go_on && break; }
+    [[ $(head -c 3 mnt/t.qcow2) != QFI ]]
+    kill -KILL "$tool_pid"
+    go_on
+  done
+  ((first == 0 && n > 2))
+  qemu-img compare -f qcow2 -F raw mnt/t.qcow2 mnt/src.qcow2
+}
