@@ -65,3 +65,9 @@ img_size_parse (const char *text, guint64 *bytes)
   *bytes = whole;
   return TRUE;
 }
+
+guint64
+img_size_divide_up (guint64 a, guint64 b)
+{
+  return a / b + (a % b != 0 ? 1 : 0);
+}

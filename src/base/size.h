@@ -15,3 +15,6 @@ guint64 img_size_round_up (guint64 bytes, guint64 unit);
  * E of 1024 (either case; none means bytes). FALSE if it is no such thing or 2^63 or more. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_size_parse (const char *text, guint64 *bytes);
+
+/* @a divided by @b, rounded up. */
+guint64 img_size_divide_up (guint64 a, guint64 b);

@@ -330,18 +330,11 @@ check_preallocation (const ImgTarget *target, guint64 size, GError **error)
 static gboolean
 allocate (ImgTarget *target, guint64 size, GError **error)
 {
-  g_autoptr (GError) failure = NULL;
   int preallocation = target->params->create.preallocation;
 
-  if (preallocation <= IMG_PREALLOCATION_OFF || size == 0
-      || img_file_allocate (file_of (target), size, &failure))
-    return TRUE;
-  /* Writing it all allocates as well. */
-  if (preallocation == IMG_PREALLOCATION_FULL
-      && g_error_matches (failure, IMG_ERROR, IMG_ERROR_UNSUPPORTED))
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&failure));
-  return FALSE;
+  return preallocation <= IMG_PREALLOCATION_OFF || size == 0
+         || img_file_allocate_first (file_of (target), size,
+                                     preallocation == IMG_PREALLOCATION_FULL, error);
 }
 
 /* Give a raw target its size, where it has none of its own. */

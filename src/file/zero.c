@@ -258,3 +258,19 @@ img_file_allocate (ImgFile *file, guint64 size, GError **error)
   file->size = MAX (file->size, size);
   return TRUE;
 }
+
+gboolean
+img_file_allocate_first (ImgFile *file, guint64 size, gboolean is_written, GError **error)
+{
+  GError *failure = NULL;
+
+  if (img_file_allocate (file, size, &failure))
+    return TRUE;
+  if (is_written && g_error_matches (failure, IMG_ERROR, IMG_ERROR_UNSUPPORTED))
+    {
+      g_error_free (failure);
+      return TRUE;
+    }
+  g_propagate_error (error, failure);
+  return FALSE;
+}

@@ -25,3 +25,8 @@ gboolean img_file_zero (ImgFile *file, guint64 offset, guint64 length, guint fla
  * out of space. IMG_ERROR_UNSUPPORTED where that is not possible. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_file_allocate (ImgFile *file, guint64 size, GError **error);
+
+/* The same, before all of it is written (@is_written) or not: writing allocates as well, so that it
+ * need not be possible then. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_file_allocate_first (ImgFile *file, guint64 size, gboolean is_written, GError **error);

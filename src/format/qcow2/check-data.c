@@ -112,18 +112,18 @@ read_table (Reader *reader, const Qcow2TableRef *ref, const guint8 *table)
   for (guint64 i = 0; i < q->cluster_size / check->entry_bytes; i++)
     {
       guint64 entry = img_load_be64 (table + i * check->entry_bytes);
-      guint64 offset = entry & QCOW2_ENTRY_OFFSET;
+      guint64 offset = entry & QCOW2_OFFSET_MASK;
       ImgFindingPlace place = { .host_offset = offset,
                                 .guest_offset = ref->guest_offset + (i << q->cluster_bits),
                                 .guest_length = q->cluster_size,
                                 .snapshot = snapshot == NULL ? NULL : snapshot->shown.name };
-      if (entry & QCOW2_ENTRY_COMPRESSED)
+      if (entry & QCOW2_COMPRESSED)
         {
           read_together (reader); /* they share the buffer */
           read_compressed (reader, entry, &place);
         }
       else if (offset != 0 && (offset & (q->cluster_size - 1)) == 0 && offset < check->file_size
-               && (check->has_subclusters || !(entry & QCOW2_ENTRY_ZERO)))
+               && (check->has_subclusters || !(entry & QCOW2_READS_AS_ZERO)))
         read_plain (reader, offset, &place);
     }
 }

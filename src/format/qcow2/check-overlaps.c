@@ -59,9 +59,9 @@ cluster_of (const Qcow2Check *check, guint64 entry)
   guint64 mask = ~(check->q->cluster_size - 1);
   guint offset_bits = 62 - (check->q->cluster_bits - 8);
 
-  if (entry & QCOW2_ENTRY_COMPRESSED)
+  if (entry & QCOW2_COMPRESSED)
     return entry & ((G_GUINT64_CONSTANT (1) << offset_bits) - 1) & mask;
-  return entry & QCOW2_ENTRY_OFFSET & mask;
+  return entry & QCOW2_OFFSET_MASK & mask;
 }
 
 static void

@@ -82,8 +82,8 @@ static gboolean
 check_copied (Qcow2Check *check, const char *what, guint64 l1_index, guint64 entry, guint64 times,
               const ImgFindingPlace *place, GError **error)
 {
-  guint64 cluster = (entry & QCOW2_ENTRY_OFFSET) >> check->q->cluster_bits;
-  gboolean is_copied = (entry & QCOW2_ENTRY_COPIED) != 0;
+  guint64 cluster = (entry & QCOW2_OFFSET_MASK) >> check->q->cluster_bits;
+  gboolean is_copied = (entry & QCOW2_COPIED) != 0;
   guint64 refcount = 1;
 
   if (!check->has_data_file || l1_index != G_MAXUINT64)
@@ -115,7 +115,7 @@ take_l1_entry (Qcow2Check *check, guint64 entry, guint64 index, guint64 times, g
 {
   const Qcow2 *q = check->q;
   guint32 n = (guint32)MIN (times, G_MAXUINT32);
-  Qcow2TableRef ref = { .host_offset = entry & QCOW2_ENTRY_OFFSET,
+  Qcow2TableRef ref = { .host_offset = entry & QCOW2_OFFSET_MASK,
                         .guest_offset = index << l2_bits (check),
                         .n_active = is_active ? n : 0,
                         .n_inactive = is_active ? 0 : n,
@@ -156,7 +156,7 @@ take_active_l1 (Qcow2Check *check, GError **error)
       if (entry == 0)
         continue;
       take_l1_entry (check, entry, i, 1, TRUE, &place, 0);
-      if ((entry & QCOW2_ENTRY_OFFSET) != 0
+      if ((entry & QCOW2_OFFSET_MASK) != 0
           && !check_copied (check, "L2", i, entry, 1, &place, error))
         return FALSE;
     }
@@ -357,12 +357,12 @@ take_compressed (Walk *walk, guint64 index, guint64 entry, guint64 bitmap)
   guint64 offset = entry & offset_mask;
 
   place_entry (walk, index);
-  if (entry & QCOW2_ENTRY_COPIED)
+  if (entry & QCOW2_COPIED)
     img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
                     ": coffset=0x%" G_GINT64_MODIFIER
                     "x: copied flag must never be set for compressed clusters",
                     offset);
-  entry &= ~QCOW2_ENTRY_COPIED;
+  entry &= ~QCOW2_COPIED;
   if (check->has_data_file)
     {
       img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
@@ -399,7 +399,7 @@ take_plain_compressed (Walk *walk, guint64 entry)
   guint64 end = offset + sectors * 512 - offset % 512;
   guint64 first = offset >> q->cluster_bits, last = (end - 1) >> q->cluster_bits;
 
-  if ((entry & QCOW2_ENTRY_COPIED) != 0 || check->has_data_file || end > check->file_size
+  if ((entry & QCOW2_COPIED) != 0 || check->has_data_file || end > check->file_size
       || last > first + 1
       || walk->times > check->counts->max - qcow2_counts_get (check->counts, last)
       || !qcow2_counts_add_small (check->counts, first, walk->times)
@@ -416,9 +416,9 @@ static void
 judge_standard (Walk *walk, guint64 entry, guint64 bitmap)
 {
   Qcow2Check *check = walk->check;
-  guint64 offset = entry & QCOW2_ENTRY_OFFSET;
+  guint64 offset = entry & QCOW2_OFFSET_MASK;
   gboolean has_data
-      = check->has_subclusters ? (bitmap & SUBCLUSTERS) != 0 : !(entry & QCOW2_ENTRY_ZERO);
+      = check->has_subclusters ? (bitmap & SUBCLUSTERS) != 0 : !(entry & QCOW2_READS_AS_ZERO);
 
   if ((bitmap >> 32 & bitmap) != 0)
     img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
@@ -441,14 +441,14 @@ take_standard (Walk *walk, guint64 index, guint64 entry, guint64 bitmap, GError 
 {
   Qcow2Check *check = walk->check;
   const Qcow2 *q = check->q;
-  guint64 offset = entry & QCOW2_ENTRY_OFFSET;
-  gboolean is_zero = !check->has_subclusters && (entry & QCOW2_ENTRY_ZERO) != 0;
+  guint64 offset = entry & QCOW2_OFFSET_MASK;
+  gboolean is_zero = !check->has_subclusters && (entry & QCOW2_READS_AS_ZERO) != 0;
 
   place_entry (walk, index);
   if (entry & QCOW2_L2_RESERVED)
     img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
                     " found l2 entry with reserved bits set: %" G_GINT64_MODIFIER "x", entry);
-  if (offset == 0 && (is_zero || !check->has_data_file || !(entry & QCOW2_ENTRY_COPIED)))
+  if (offset == 0 && (is_zero || !check->has_data_file || !(entry & QCOW2_COPIED)))
     {
       if (!is_zero && (bitmap & SUBCLUSTERS) != 0)
         img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
@@ -481,14 +481,13 @@ take_plain (Walk *walk, guint64 entry)
 {
   Qcow2Check *check = walk->check;
   const Qcow2 *q = check->q;
-  guint64 offset = entry & ~QCOW2_ENTRY_COPIED, cluster = offset >> q->cluster_bits;
+  guint64 offset = entry & ~QCOW2_COPIED, cluster = offset >> q->cluster_bits;
   guint32 n_active = walk->ref->n_active;
 
-  if ((offset & (QCOW2_ENTRY_COMPRESSED | QCOW2_L2_RESERVED | (q->cluster_size - 1))) != 0
-      || offset == 0 || cluster >= check->n_room - 1 || check->has_data_file
+  if ((offset & (QCOW2_COMPRESSED | QCOW2_L2_RESERVED | (q->cluster_size - 1))) != 0 || offset == 0
+      || cluster >= check->n_room - 1 || check->has_data_file
       || qcow2_set_has (check->metadata, cluster)
-      || (n_active > 0
-          && qcow2_set_has (check->single, cluster) != ((entry & QCOW2_ENTRY_COPIED) != 0))
+      || (n_active > 0 && qcow2_set_has (check->single, cluster) != ((entry & QCOW2_COPIED) != 0))
       || !qcow2_counts_add_small (check->counts, cluster, walk->times))
     return FALSE;
   if (n_active == 0)
@@ -508,10 +507,10 @@ take_run (Walk *walk, const guint8 *bytes, guint64 n)
 {
   Qcow2Check *check = walk->check;
   const Qcow2 *q = check->q;
-  guint64 entry = img_load_be64 (bytes), offset = entry & ~QCOW2_ENTRY_COPIED;
+  guint64 entry = img_load_be64 (bytes), offset = entry & ~QCOW2_COPIED;
   guint64 cluster = offset >> q->cluster_bits, i;
 
-  if ((entry & QCOW2_ENTRY_COPIED) == 0 || (offset & (q->cluster_size - 1)) != 0
+  if ((entry & QCOW2_COPIED) == 0 || (offset & (q->cluster_size - 1)) != 0
       || cluster >= check->n_room - 1 || !qcow2_set_chunk_is_full (check->single, cluster)
       || !qcow2_set_chunk_is_empty (check->metadata, cluster))
     return 0;
@@ -550,7 +549,7 @@ take_table (Qcow2Check *check, const Qcow2TableRef *ref, const guint8 *bytes, GE
       guint64 bitmap = check->has_subclusters ? img_load_be64 (at + 8) : 0;
       if ((entry == 0 && bitmap == 0) || (bitmap >> 32 == 0 && take_plain (&walk, entry)))
         continue;
-      if (entry & QCOW2_ENTRY_COMPRESSED)
+      if (entry & QCOW2_COMPRESSED)
         {
           if (bitmap != 0 || !take_plain_compressed (&walk, entry))
             take_compressed (&walk, i, entry, bitmap);

@@ -8,12 +8,9 @@
 #pragma once
 
 #include "format/qcow2/counts.h"
+#include "format/qcow2/entry.h"
 #include "format/qcow2/qcow2.h"
 
-#define QCOW2_ENTRY_OFFSET G_GUINT64_CONSTANT (0x00fffffffffffe00)
-#define QCOW2_ENTRY_COPIED (G_GUINT64_CONSTANT (1) << 63)
-#define QCOW2_ENTRY_COMPRESSED (G_GUINT64_CONSTANT (1) << 62)
-#define QCOW2_ENTRY_ZERO G_GUINT64_CONSTANT (1)
 #define QCOW2_L1_RESERVED G_GUINT64_CONSTANT (0x7f000000000001ff)
 #define QCOW2_L2_RESERVED G_GUINT64_CONSTANT (0x3f000000000001fe)
 #define QCOW2_REFTABLE_OFFSET G_GUINT64_CONSTANT (0xfffffffffffffe00)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/qcow2/deflate.h"
 
+#include "format/qcow2/inflate.h"
+
 #ifdef HAVE_LIBDEFLATE
 #include <libdeflate.h>
 #elif defined HAVE_ZLIB
@@ -45,27 +47,13 @@ struct Qcow2Deflater
 #endif
 };
 
-static gboolean
-is_built_in (ImgCompression compression)
-{
-#ifndef HAVE_ZSTD
-  if (compression == IMG_COMPRESSION_ZSTD)
-    return FALSE;
-#endif
-#if !defined HAVE_ZLIB && !defined HAVE_LIBDEFLATE
-  if (compression == IMG_COMPRESSION_ZLIB)
-    return FALSE;
-#endif
-  return compression == IMG_COMPRESSION_ZLIB || compression == IMG_COMPRESSION_ZSTD;
-}
-
 gboolean
 qcow2_deflater_check (ImgCompression compression, guint64 level, GError **error)
 {
   gboolean is_zstd = compression == IMG_COMPRESSION_ZSTD;
   int most = is_zstd ? ZSTD_MOST : ZLIB_MOST;
 
-  if (is_zstd && !is_built_in (compression))
+  if (is_zstd && !qcow2_compression_is_built_in ((Qcow2Compression)compression))
     return img_throw (error, IMG_ERROR_UNSUPPORTED, "this program was built without zstd");
   if (level == G_MAXUINT64 || (level >= 1 && level <= (guint64)most))
     return TRUE;
@@ -114,13 +102,14 @@ qcow2_deflater_new (ImgCompression compression, int level, GError **error)
   Qcow2Deflater *deflater = g_new0 (Qcow2Deflater, 1);
   deflater->compression = compression;
   deflater->level = level;
-  if (is_built_in (compression) && begin (deflater))
+  if (qcow2_compression_is_built_in ((Qcow2Compression)compression) && begin (deflater))
     return deflater;
   qcow2_deflater_free (deflater);
   return img_null_throw (error, IMG_ERROR_FAILED, "cannot get ready to compress with %s: %s",
                          compression == IMG_COMPRESSION_ZSTD ? "zstd" : "zlib",
-                         is_built_in (compression) ? "not enough memory"
-                                                   : "the program was built without it");
+                         qcow2_compression_is_built_in ((Qcow2Compression)compression)
+                             ? "not enough memory"
+                             : "the program was built without it");
 }
 
 void

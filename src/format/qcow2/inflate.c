@@ -22,8 +22,8 @@ struct Qcow2Inflater
 #endif
 };
 
-static gboolean
-is_built_in (Qcow2Compression compression)
+gboolean
+qcow2_compression_is_built_in (Qcow2Compression compression)
 {
 #ifndef HAVE_ZSTD
   if (compression == QCOW2_ZSTD)
@@ -39,7 +39,7 @@ is_built_in (Qcow2Compression compression)
 Qcow2Inflater *
 qcow2_inflater_new (Qcow2Compression compression, GError **error)
 {
-  if (!is_built_in (compression))
+  if (!qcow2_compression_is_built_in (compression))
     return img_null_throw (error, IMG_ERROR_UNSUPPORTED,
                            "this program was built without %s, which a compressed cluster needs",
                            compression == QCOW2_ZSTD ? "zstd" : "zlib");

@@ -5,6 +5,9 @@
 #include "base/error.h"
 #include "format/qcow2/compress.h"
 
+/* Whether the program was built with what that needs, in both directions. */
+gboolean qcow2_compression_is_built_in (Qcow2Compression compression);
+
 /* Of one thread at a time. */
 typedef struct Qcow2Inflater Qcow2Inflater;
 

@@ -46,7 +46,7 @@ static gboolean
 mend_flag (const Tables *tables, guint64 entry, guint64 *first, guint64 *last, GError **error)
 {
   const Qcow2Check *check = tables->check;
-  guint64 cluster = (entry & QCOW2_ENTRY_OFFSET) >> check->q->cluster_bits;
+  guint64 cluster = (entry & QCOW2_OFFSET_MASK) >> check->q->cluster_bits;
   gboolean is_single;
 
   *first = *last = entry;
@@ -55,9 +55,9 @@ mend_flag (const Tables *tables, guint64 entry, guint64 *first, guint64 *last, G
   if (!will_be_single (check, cluster, &is_single, error))
     return FALSE;
   if (!is_single)
-    *first = *last = entry & ~QCOW2_ENTRY_COPIED;
+    *first = *last = entry & ~QCOW2_COPIED;
   else
-    *last = entry | QCOW2_ENTRY_COPIED;
+    *last = entry | QCOW2_COPIED;
   return TRUE;
 }
 
@@ -70,21 +70,21 @@ mend_standard (Tables *tables, gsize at, gboolean is_active, GError **error)
   const Qcow2 *q = check->q;
   guint64 entry = img_load_be64 (tables->cleared + at) & ~QCOW2_L2_RESERVED, first, last;
   guint64 bitmap = check->has_subclusters ? img_load_be64 (tables->cleared + at + 8) : 0;
-  guint64 offset = entry & QCOW2_ENTRY_OFFSET;
+  guint64 offset = entry & QCOW2_OFFSET_MASK;
   gboolean is_zero
-      = check->has_subclusters ? (bitmap & SUBCLUSTERS) == 0 : (entry & QCOW2_ENTRY_ZERO) != 0;
+      = check->has_subclusters ? (bitmap & SUBCLUSTERS) == 0 : (entry & QCOW2_READS_AS_ZERO) != 0;
 
   if (is_zero && (offset & (q->cluster_size - 1)) != 0 && q->version >= 3)
     {
       tables->is_stale = TRUE;
-      entry = check->has_subclusters ? 0 : QCOW2_ENTRY_ZERO;
+      entry = check->has_subclusters ? 0 : QCOW2_READS_AS_ZERO;
       offset = 0;
     }
   first = last = entry;
   if (check->has_data_file)
     {
-      if (is_active && (offset != 0 || (entry & QCOW2_ENTRY_COPIED) != 0))
-        first = last = entry | QCOW2_ENTRY_COPIED;
+      if (is_active && (offset != 0 || (entry & QCOW2_COPIED) != 0))
+        first = last = entry | QCOW2_COPIED;
     }
   else if (is_active && offset != 0 && !mend_flag (tables, entry, &first, &last, error))
     return FALSE;
@@ -106,10 +106,10 @@ mend_table (Tables *tables, const Qcow2TableRef *ref, const guint8 *bytes, ImgPl
       guint64 entry = img_load_be64 (bytes + at);
       if (entry == 0)
         continue;
-      if (entry & QCOW2_ENTRY_COMPRESSED)
+      if (entry & QCOW2_COMPRESSED)
         {
-          store (tables->cleared + at, entry & ~QCOW2_ENTRY_COPIED);
-          store (tables->set + at, entry & ~QCOW2_ENTRY_COPIED);
+          store (tables->cleared + at, entry & ~QCOW2_COPIED);
+          store (tables->set + at, entry & ~QCOW2_COPIED);
         }
       else if (!mend_standard (tables, at, ref->n_active > 0, error))
         return FALSE;
@@ -185,7 +185,7 @@ mend_l1_part (Tables *tables, guint64 offset, gsize length, ImgPlan *plan, GErro
       guint64 entry = img_load_be64 (bytes + at) & ~QCOW2_L1_RESERVED, first = entry, last = entry;
       if ((entry & (check->q->cluster_size - 1)) != 0)
         continue; /* whatever it was, it is lost */
-      if ((entry & QCOW2_ENTRY_OFFSET) != 0 && !mend_flag (tables, entry, &first, &last, error))
+      if ((entry & QCOW2_OFFSET_MASK) != 0 && !mend_flag (tables, entry, &first, &last, error))
         return FALSE;
       store (tables->cleared + at, first);
       store (tables->set + at, last);

@@ -4,6 +4,8 @@
 
 #include "base/buffer.h"
 #include "base/bytes.h"
+#include "base/size.h"
+#include "format/qcow2/counts.h"
 #include "format/qcow2/entry.h"
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/write.h"
@@ -103,30 +105,6 @@ qcow2_writer_users (const Qcow2Writer *w, guint64 host_offset)
 
 /* ---- refcounts ---- */
 
-/* Entry @index of a refcount block; those of less than a byte begin at its least bit. */
-static void
-set_refcount (guint8 *block, guint64 index, guint order, guint64 value)
-{
-  switch (order)
-    {
-    case 3:
-      block[index] = (guint8)value;
-      break;
-    case 4:
-      img_store_be16 (block + index * 2, (guint16)value);
-      break;
-    case 5:
-      img_store_be32 (block + index * 4, (guint32)value);
-      break;
-    case 6:
-      img_store_be64 (block + index * 8, value);
-      break;
-    default:
-      block[index >> (3 - order)]
-          |= (guint8)(value << ((index & ((1u << (3 - order)) - 1)) << order));
-    }
-}
-
 /* Write the refcounts of the first @n_clusters in @n_blocks blocks at @offset. */
 static gboolean
 write_refcounts (Qcow2Writer *w, guint64 offset, guint64 n_blocks, guint64 n_clusters,
@@ -142,8 +120,8 @@ write_refcounts (Qcow2Writer *w, guint64 offset, guint64 n_blocks, guint64 n_clu
       gsize length = (gsize)(n * w->layout.cluster_size);
       memset (buffer, 0, length);
       for (guint64 first = cluster; cluster < end; cluster++)
-        set_refcount (buffer, cluster - first, w->layout.refcount_order,
-                      qcow2_writer_users (w, cluster << w->layout.cluster_bits));
+        qcow2_refcount_store (buffer, w->layout.refcount_order, cluster - first,
+                              qcow2_writer_users (w, cluster << w->layout.cluster_bits));
       if (!write_tables (w, offset + block * w->layout.cluster_size, buffer, length, error))
         return FALSE;
     }
@@ -187,12 +165,6 @@ write_table (Qcow2Writer *w, guint64 offset, guint64 n, guint64 n_clusters, Entr
 
 /* ---- the end ---- */
 
-static guint64
-divide_up (guint64 a, guint64 b)
-{
-  return a / b + (a % b != 0 ? 1 : 0);
-}
-
 /* What comes behind the guest's clusters and the L2 tables. */
 typedef struct
 {
@@ -208,18 +180,19 @@ lay_out_rest (Qcow2Writer *w, Qcow2Places *places, Rest *rest, GError **error)
 {
   guint64 cluster = w->layout.cluster_size, used;
   guint64 per_block = cluster * 8 >> w->layout.refcount_order;
-  guint64 l1_entries = divide_up (places->size, (guint64)1 << qcow2_layout_l2_bits (&w->layout));
+  guint64 l1_entries
+      = img_size_divide_up (places->size, (guint64)1 << qcow2_layout_l2_bits (&w->layout));
 
   places->l1_entries = (guint32)l1_entries;
   places->l1_offset = w->next;
-  rest->l1_clusters = MAX (divide_up (l1_entries * 8, cluster), 1);
+  rest->l1_clusters = MAX (img_size_divide_up (l1_entries * 8, cluster), 1);
   rest->block_offset = places->l1_offset + rest->l1_clusters * cluster;
   used = rest->block_offset / cluster;
   rest->n_clusters = used;
   do
     {
-      rest->n_blocks = divide_up (rest->n_clusters, per_block);
-      rest->table_clusters = divide_up (rest->n_blocks * 8, cluster);
+      rest->n_blocks = img_size_divide_up (rest->n_clusters, per_block);
+      rest->table_clusters = img_size_divide_up (rest->n_blocks * 8, cluster);
       rest->n_clusters = used + rest->n_blocks + rest->table_clusters;
     }
   while (rest->n_blocks * per_block < rest->n_clusters);

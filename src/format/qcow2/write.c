@@ -76,42 +76,28 @@ static const ImgFormat writer_format = {
 
 /* ---- creating ---- */
 
-static guint64
-divide_up (guint64 a, guint64 b)
-{
-  return a / b + (a % b != 0 ? 1 : 0);
-}
-
 /* How large the file of a disk is whose clusters are all there; nearly. */
 static guint64
 full_size (const Qcow2Layout *layout, guint64 size)
 {
   guint64 cluster = layout->cluster_size;
-  guint64 tables = divide_up (size, (guint64)1 << qcow2_layout_l2_bits (layout));
-  guint64 n = 1 + tables + divide_up (tables * 8, cluster);
+  guint64 tables = img_size_divide_up (size, (guint64)1 << qcow2_layout_l2_bits (layout));
+  guint64 n = 1 + tables + img_size_divide_up (tables * 8, cluster);
   if (!layout->has_data_file)
-    n += divide_up (size, cluster);
-  guint64 blocks = divide_up (n, cluster * 8 >> layout->refcount_order);
-  return (n + blocks + divide_up (blocks * 8, cluster)) * cluster;
+    n += img_size_divide_up (size, cluster);
+  guint64 blocks = img_size_divide_up (n, cluster * 8 >> layout->refcount_order);
+  return (n + blocks + img_size_divide_up (blocks * 8, cluster)) * cluster;
 }
 
 static gboolean
 allocate (const Qcow2Writer *w, guint64 size, GError **error)
 {
-  g_autoptr (GError) failure = NULL;
   ImgPreallocation preallocation = w->layout.preallocation;
 
-  if (preallocation < IMG_PREALLOCATION_FALLOC || size == 0)
-    return TRUE;
-  if (img_file_allocate (w->data, w->data == w->file ? full_size (&w->layout, size) : size,
-                         &failure))
-    return TRUE;
-  /* Writing it all allocates as well. */
-  if (preallocation == IMG_PREALLOCATION_FULL
-      && g_error_matches (failure, IMG_ERROR, IMG_ERROR_UNSUPPORTED))
-    return TRUE;
-  g_propagate_error (error, g_steal_pointer (&failure));
-  return FALSE;
+  return preallocation < IMG_PREALLOCATION_FALLOC || size == 0
+         || img_file_allocate_first (w->data,
+                                     w->data == w->file ? full_size (&w->layout, size) : size,
+                                     preallocation == IMG_PREALLOCATION_FULL, error);
 }
 
 /* Nobody must take for an image what is not whole: an old header goes first. */
