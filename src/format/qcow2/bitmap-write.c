@@ -94,7 +94,7 @@ write_bits (Qcow2Writer *w, const ImgBitmap *bitmap, guint64 bytes, Piece *piece
 {
   guint64 cluster = w->layout.cluster_size;
   guint rest = (guint)(img_bitmap_bits (bitmap, bitmap->disk->size) % 8);
-  guint8 last = rest == 0 ? 0xff : (guint8)((1u << rest) - 1);
+  guint8 last = (guint8)(rest == 0 ? 0xffu : (1u << rest) - 1);
 
   for (guint64 at = 0; at < bytes; at += piece->size)
     {
