@@ -318,7 +318,7 @@ image_refcount (const Image *image, guint64 index)
   const guint8 *at = image_at (image, block);
   guint64 bit = index % per_block << image->order, value = 0;
   if (image->order < 3)
-    return at[bit / 8] >> bit % 8 & ((1u << (1u << image->order)) - 1);
+    return (guint)at[bit / 8] >> bit % 8 & ((1u << (1u << image->order)) - 1);
   for (guint64 i = bit / 8; i < bit / 8 + (1u << image->order) / 8; i++)
     value = value << 8 | at[i];
   return value;
