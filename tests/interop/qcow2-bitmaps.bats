@@ -468,6 +468,7 @@ EOF
 @test "bits that cannot be read" {
   require "${CC:-cc}"
   local cluster
+  export ASAN_OPTIONS=verify_asan_link_order=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
   "${CC:-cc}" -shared -fPIC -O1 -o shim.so "$BATS_TEST_DIRNAME/../tools/fault-shim.c" -ldl
   make_bitmaps
   cluster=$(get disk.qcow2 "$(table disk.qcow2)" 8)

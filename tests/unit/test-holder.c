@@ -272,7 +272,8 @@ START_TEST (formats_are_recognised)
   ck_assert_str_eq (img_detect_wrapper (head, sizeof head), "gzip");
   ck_assert (img_format_is_supported ("raw") && img_format_is_supported ("qcow2")
              && !img_format_is_supported ("vmdk"));
-  ck_assert (img_format_can_be_written ("raw") && !img_format_can_be_written ("qcow2"));
+  ck_assert (img_format_can_be_written ("raw") && img_format_can_be_written ("qcow2"));
+  ck_assert (!img_format_can_be_written ("vmdk"));
   ck_assert (img_format_is_known ("vhdx") && !img_format_is_known ("nonsense"));
 }
 END_TEST
