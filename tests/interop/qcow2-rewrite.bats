@@ -184,6 +184,26 @@ refuses() {
   refuses "Failed to get"
 }
 
+@test "a stream" {
+  source_disk source.raw 5000001
+  used disk.qcow2
+  qemu-img convert -f qcow2 -O raw disk.qcow2 want.raw
+  dd if=source.raw of=want.raw bs=1M conv=notrunc 2>/dev/null
+  imgtool convert -n -O qcow2 - disk.qcow2 <source.raw
+  qemu-img check -q -f qcow2 disk.qcow2
+  qemu-img compare -f qcow2 -F raw disk.qcow2 want.raw >/dev/null
+  # That it is too long is known only when it is read; the tables are the old ones.
+  for size in 1 3145728; do
+    for bytes in /dev/zero /dev/urandom; do
+      qemu-img create -q -f qcow2 disk.qcow2 1M
+      head -c $((1048576 + size)) $bytes >long.raw
+      run -1 --separate-stderr imgtool convert -n -O qcow2 - disk.qcow2 <long.raw
+      expect_message "output file is smaller than input file: its disk has 1048576 bytes"
+      qemu-img check -q -f qcow2 disk.qcow2
+    done
+  done
+}
+
 @test "killed before the header is written, the old tables are valid" {
   require strace
   export ASAN_OPTIONS=detect_leaks=0 # which a traced program cannot do
