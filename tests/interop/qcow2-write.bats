@@ -313,8 +313,15 @@ refuses() {
   [[ $output == "$(qemu-img create -f qcow2 -b base.raw -F raw theirs.qcow2 | sed s/theirs/new/)" ]]
   is_good new.qcow2 base.raw
   goes_on new.qcow2
-  imgtool create -q -f qcow2 -b base.raw -F raw -o extended_l2=on,preallocation=metadata new.qcow2
-  is_good new.qcow2 base.raw
+  for preallocation in metadata falloc full; do
+    for how in "" -u; do
+      # shellcheck disable=SC2086
+      imgtool create -q $how -f qcow2 -b base.raw -F raw \
+        -o extended_l2=on,preallocation=$preallocation new.qcow2 "$(stat -c %s base.raw)"
+      is_good new.qcow2 base.raw
+    done
+  done
+  goes_on new.qcow2
   run -1 --separate-stderr imgtool create -f qcow2 -b missing.raw -F raw new2.qcow2 1M
   expect_message "missing.raw"
   run -1 --separate-stderr imgtool create -u -f qcow2 -b missing.raw -F raw new2.qcow2

@@ -109,13 +109,12 @@ static gboolean
 place_zeros (Qcow2Writer *w, guint64 guest_offset, guint64 length, GError **error)
 {
   guint64 cluster = w->layout.cluster_size, host_offset;
-  gboolean shows_through = w->backing_name != NULL && !w->has_backing;
 
   if (w->is_zero)
     return qcow2_rewrite_keep (w, guest_offset, length, error);
   if (w->layout.preallocation != IMG_PREALLOCATION_OFF)
-    return qcow2_place_plain (w, guest_offset, length, shows_through ? 0 : ALL_THERE, &host_offset,
-                              error)
+    return qcow2_place_plain (w, guest_offset, length, w->shows_through ? 0 : ALL_THERE,
+                              &host_offset, error)
            && (w->is_clean
                || img_file_zero (w->data, host_offset, length, IMG_ZERO_MAY_UNMAP, error));
   if (!w->has_backing)
