@@ -328,9 +328,10 @@ verify_image (ImgCopyJob *job, GError **error)
   if (disk == NULL)
     return FALSE;
   disk->data = target->data;
-  disk->backing_disk = target->backing_disk;
+  disk->backing_disk
+      = target->previous != NULL ? target->previous->backing_disk : target->backing_disk;
   gboolean is_good = img_disk_begin (disk, error) && verify_disk (job, disk, error);
-  disk->backing_disk = NULL; /* it is the target's */
+  disk->backing_disk = NULL; /* it is the target's, or its predecessor's */
   return is_good;
 }
 

@@ -128,9 +128,18 @@ goes_on() {
   for options in compat=1.1 compat=0.10 extended_l2=on; do
     qemu-img create -q -f qcow2 -o $options -b base.raw -F raw disk.qcow2 6M
     qemu-io -f qcow2 -c "write -P 1 0 100k" -c "write -P 2 5200k 64k" disk.qcow2 >/dev/null
-    rewrites source.raw disk.qcow2
+    rewrites source.raw disk.qcow2 -q --verify
     goes_on disk.qcow2
   done
+  # What is believed to be zeros is read from the disk behind as well.
+  truncate -s 1M zero.raw
+  truncate -s 1M base.raw
+  dd if=/dev/zero of=base.raw bs=1M count=1 conv=notrunc 2>/dev/null
+  qemu-img create -q -f qcow2 -b base.raw -F raw disk.qcow2
+  rewrites zero.raw disk.qcow2 -q --target-is-zero --verify
+  yes base | head -c 1M >base.raw
+  run -1 --separate-stderr imgtool convert -q -n --target-is-zero --verify -f raw -O qcow2 zero.raw disk.qcow2
+  expect_message "differs"
 }
 
 @test "a block device" {
