@@ -154,6 +154,24 @@ check_sources (ImgTarget *target, GPtrArray *sources, const struct stat *st, GEr
   return TRUE;
 }
 
+/* The file behind the target is not the target, nor its data file, also where nobody is to open it;
+ * what it is called need not be there. */
+static gboolean
+check_backing (const ImgTarget *target, const struct stat *st, GError **error)
+{
+  ImgReference reference = { .name = target->params->create.backing_file };
+  g_auto (ImgGatePath) path = { 0 };
+  struct stat behind;
+
+  if (reference.name == NULL || target->params->no_create
+      || !img_gate_resolve (target->params->target->path, "backing file", &reference, &path, NULL)
+      || stat (path.path, &behind) < 0 || !is_same (&behind, st))
+    return TRUE;
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "the backing file and what is to be written for '%s' are the same file",
+                    target->safe_path);
+}
+
 /* Somebody who has the target open for writing does not see that it is replaced, or writes into
  * what is being written. */
 static gboolean
@@ -281,7 +299,8 @@ try_to_open (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error
 
   if (!look (target, &exists, &st, error)
       || (exists
-          && (!check_sources (target, sources, &st, error) || !check_openers (target, error))))
+          && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)
+              || !check_openers (target, error))))
     return FALSE;
   if (exists && (S_ISBLK (st.st_mode) || target->params->no_create || target->params->in_place))
     return open_in_place (target, S_ISBLK (st.st_mode), size, error);
@@ -381,7 +400,8 @@ open_data_file (ImgTarget *target, GPtrArray *sources, GError **error)
   gboolean exists = stat (path.path, &st) == 0;
   if (exists && !S_ISREG (st.st_mode))
     return img_throw (error, IMG_ERROR_FAILED, "the data file must be a regular file");
-  if (exists && !check_sources (target, sources, &st, error))
+  if (exists
+      && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)))
     return FALSE;
   g_autofree char *part = img_output_part_path_of (path.path);
   if ((exists && target->file != NULL && is_same_file (img_file_fd (target->file), &st))
