@@ -24,18 +24,6 @@ img_parcel_free (ImgDisk *disk, ImgParcel *parcel)
   disk->format->parcels->free (parcel);
 }
 
-/* A stream tells only on the way that it is longer than the disk that is written into. */
-static gboolean
-check_end (const ImgDisk *disk, guint64 guest_offset, guint64 length, GError **error)
-{
-  return disk->previous == NULL
-         || (guest_offset <= disk->previous->size && length <= disk->previous->size - guest_offset)
-         || img_throw (error, IMG_ERROR_FAILED,
-                       "output file is smaller than input file: its disk has %" G_GUINT64_FORMAT
-                       " bytes",
-                       disk->previous->size);
-}
-
 gboolean
 img_parcel_pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 *buffer,
                  gsize length, ImgDisk *source, guint64 *zeros, GError **error)
@@ -43,8 +31,6 @@ img_parcel_pack (ImgDisk *disk, ImgParcel *parcel, guint64 guest_offset, guint8 
   gsize whole = (gsize)img_size_round_up (length, disk->unit);
 
   g_assert (guest_offset % disk->unit == 0 && length > 0);
-  if (!check_end (disk, guest_offset, length, error))
-    return FALSE;
   memset (buffer + length, 0, whole - length);
   /* What is behind the end of the copy stays as it was. */
   if (disk->previous != NULL && guest_offset + length < disk->previous->size)
@@ -79,8 +65,7 @@ img_disk_place_range (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgPl
                       GError **error)
 {
   g_assert (guest_offset % disk->unit == 0);
-  return check_end (disk, guest_offset, length, error)
-         && disk->format->parcels->place_range (disk, guest_offset, length, kind, error);
+  return disk->format->parcels->place_range (disk, guest_offset, length, kind, error);
 }
 
 gboolean

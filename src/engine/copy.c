@@ -29,6 +29,12 @@ take_from_stream (ImgCopyJob *job, ImgPiece *piece, guint8 *buffer, GError **err
   gsize got;
   if (!img_disk_read (job->source, job->offset, buffer, (gsize)job->chunk, &got, error))
     return FALSE;
+  /* That it is too long is seen only now. */
+  if (job->target->keeps_size && job->offset + got > job->target->size)
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "output file is smaller than input file: its disk has %" G_GUINT64_FORMAT
+                      " bytes",
+                      job->target->size);
   piece->length = got;
   piece->is_loaded = TRUE;
   if (got < job->chunk)

@@ -367,6 +367,7 @@ prepare_raw (ImgTarget *target, guint64 size, GError **error)
   target->disk = img_disk_open (file, "raw", error);
   if (target->disk == NULL)
     return FALSE;
+  target->disk->keeps_size = keeps_size;
   target->disk->reads_as_zeros = !keeps_size || params->target_is_zero;
   if (keeps_size)
     return TRUE;
@@ -562,7 +563,8 @@ img_target_add_advice (const ImgTarget *target, GError **error)
 
   if (error == NULL || *error == NULL)
     return;
-  if (target->file != NULL)
+  /* With -n nothing is written before there is a disk to write to. */
+  if (target->file != NULL && (target->disk != NULL || !target->params->no_create))
     line = g_strdup_printf ("'%s' was being written in place and is not whole now",
                             target->safe_path);
   else if (target->replaces && g_error_matches (*error, IMG_ERROR, IMG_ERROR_NO_SPACE))

@@ -166,6 +166,7 @@ refuses() {
   sha256sum disk.qcow2 >sum
   run -1 --separate-stderr imgtool convert -f raw -n -O qcow2 "${@:2}" source.raw disk.qcow2
   expect_message "$1"
+  [[ $stderr != *"is not whole now"* ]]
   sha256sum --quiet -c sum
 }
 
@@ -209,6 +210,10 @@ refuses() {
       run -1 --separate-stderr imgtool convert -n -O qcow2 - disk.qcow2 <long.raw
       expect_message "output file is smaller than input file: its disk has 1048576 bytes"
       qemu-img check -q -f qcow2 disk.qcow2
+      truncate -s 1M disk.raw
+      run -1 --separate-stderr imgtool convert -n -O raw - disk.raw <long.raw
+      expect_message "output file is smaller than input file: its disk has 1048576 bytes"
+      [[ $(stat -c %s disk.raw) == 1048576 ]]
     done
   done
 }
