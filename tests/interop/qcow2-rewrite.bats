@@ -218,6 +218,14 @@ refuses() {
   done
 }
 
+@test "marks of unknown features are cleared" {
+  source_disk source.raw 6291456
+  used disk.qcow2
+  printf '\x80' | dd of=disk.qcow2 bs=1 seek=88 conv=notrunc 2>/dev/null
+  rewrites source.raw disk.qcow2
+  [[ $(od -An -tx1 -j 88 -N 8 disk.qcow2) == " 00 00 00 00 00 00 00 00" ]]
+}
+
 @test "killed before the header is written, the old tables are valid" {
   require strace
   export ASAN_OPTIONS=detect_leaks=0 # which a traced program cannot do
