@@ -146,6 +146,20 @@ has_failed (ImgCopyJob *job)
   return has_error;
 }
 
+/* Sleep for so many microseconds; FALSE if somebody has failed meanwhile, at once. */
+static gboolean
+rest (ImgCopyJob *job, gint64 sleep)
+{
+  gint64 end = g_get_monotonic_time () + sleep;
+
+  g_mutex_lock (&job->mutex);
+  while (job->error == NULL && g_cond_wait_until (&job->turn_changed, &job->mutex, end))
+    continue;
+  gboolean goes_on = job->error == NULL;
+  g_mutex_unlock (&job->mutex);
+  return goes_on;
+}
+
 /* The next piece; FALSE if there is none, or somebody has failed. */
 static gboolean
 take (ImgCopyJob *job, ImgPiece *piece, guint8 *buffer)
@@ -157,9 +171,7 @@ take (ImgCopyJob *job, ImgPiece *piece, guint8 *buffer)
   g_mutex_unlock (&job->taking);
   if (failure != NULL)
     fail (job, failure);
-  if (sleep > 0)
-    g_usleep ((gulong)sleep);
-  return is_taken;
+  return is_taken && (sleep <= 0 || rest (job, sleep));
 }
 
 /* ---- the work ---- */

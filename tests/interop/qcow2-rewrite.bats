@@ -218,6 +218,13 @@ refuses() {
   done
 }
 
+@test "a limited rate does not keep a failure waiting" {
+  qemu-img create -q -f qcow2 disk.qcow2 4M
+  head -c 24M /dev/urandom >long.raw
+  run -1 timeout 10 "$IMGTOOL" convert -r 50k -m8 -n -O qcow2 - disk.qcow2 <long.raw
+  [[ $output == *"output file is smaller"* ]]
+}
+
 @test "marks of unknown features are cleared" {
   source_disk source.raw 6291456
   used disk.qcow2
