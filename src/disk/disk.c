@@ -51,6 +51,7 @@ img_disk_rewrite (ImgDisk *previous, const ImgCreateParams *params, GError **err
   disk->file = previous->file;
   disk->size = previous->size;
   disk->previous = previous;
+  disk->keeps_size = TRUE;
   disk->format = previous->format;
   if (disk->format->rewrite != NULL)
     return disk->format->rewrite (disk, params, error) ? g_steal_pointer (&disk) : NULL;

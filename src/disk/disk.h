@@ -85,6 +85,7 @@ struct ImgDisk
   ImgBudget *workspace;    /* owned: one use; for what is larger than that; or NULL */
   guint64 size;            /* guest bytes, or IMG_DISK_SIZE_UNKNOWN */
   gboolean is_sequential;  /* each byte is read or written once, in order */
+  gboolean keeps_size;     /* a target that is there and takes no more than its size */
   gboolean reads_as_zeros; /* a target that is new: what is not written reads as zeros */
   guint64 unit;            /* of a target that takes parcels: bytes that are placed together */
   gpointer state;          /* the format's own */

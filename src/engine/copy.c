@@ -29,6 +29,12 @@ take_from_stream (ImgCopyJob *job, ImgPiece *piece, guint8 *buffer, GError **err
   gsize got;
   if (!img_disk_read (job->source, job->offset, buffer, (gsize)job->chunk, &got, error))
     return FALSE;
+  /* That it is too long is seen only now. */
+  if (job->target->keeps_size && job->offset + got > job->target->size)
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "output file is smaller than input file: its disk has %" G_GUINT64_FORMAT
+                      " bytes",
+                      job->target->size);
   piece->length = got;
   piece->is_loaded = TRUE;
   if (got < job->chunk)
@@ -140,6 +146,20 @@ has_failed (ImgCopyJob *job)
   return has_error;
 }
 
+/* Sleep for so many microseconds; FALSE if somebody has failed meanwhile, at once. */
+static gboolean
+rest (ImgCopyJob *job, gint64 sleep)
+{
+  gint64 end = g_get_monotonic_time () + sleep;
+
+  g_mutex_lock (&job->mutex);
+  while (job->error == NULL && g_cond_wait_until (&job->turn_changed, &job->mutex, end))
+    continue;
+  gboolean goes_on = job->error == NULL;
+  g_mutex_unlock (&job->mutex);
+  return goes_on;
+}
+
 /* The next piece; FALSE if there is none, or somebody has failed. */
 static gboolean
 take (ImgCopyJob *job, ImgPiece *piece, guint8 *buffer)
@@ -151,9 +171,7 @@ take (ImgCopyJob *job, ImgPiece *piece, guint8 *buffer)
   g_mutex_unlock (&job->taking);
   if (failure != NULL)
     fail (job, failure);
-  if (sleep > 0)
-    g_usleep ((gulong)sleep);
-  return is_taken;
+  return is_taken && (sleep <= 0 || rest (job, sleep));
 }
 
 /* ---- the work ---- */
@@ -328,9 +346,10 @@ verify_image (ImgCopyJob *job, GError **error)
   if (disk == NULL)
     return FALSE;
   disk->data = target->data;
-  disk->backing_disk = target->backing_disk;
+  disk->backing_disk
+      = target->previous != NULL ? target->previous->backing_disk : target->backing_disk;
   gboolean is_good = img_disk_begin (disk, error) && verify_disk (job, disk, error);
-  disk->backing_disk = NULL; /* it is the target's */
+  disk->backing_disk = NULL; /* it is the target's, or its predecessor's */
   return is_good;
 }
 

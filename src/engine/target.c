@@ -154,6 +154,24 @@ check_sources (ImgTarget *target, GPtrArray *sources, const struct stat *st, GEr
   return TRUE;
 }
 
+/* The file behind the target is not the target, nor its data file, also where nobody is to open it;
+ * what it is called need not be there. */
+static gboolean
+check_backing (const ImgTarget *target, const struct stat *st, GError **error)
+{
+  ImgReference reference = { .name = target->params->create.backing_file };
+  g_auto (ImgGatePath) path = { 0 };
+  struct stat behind;
+
+  if (reference.name == NULL || target->params->no_create
+      || !img_gate_resolve (target->params->target->path, "backing file", &reference, &path, NULL)
+      || stat (path.path, &behind) < 0 || !is_same (&behind, st))
+    return TRUE;
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "the backing file and what is to be written for '%s' are the same file",
+                    target->safe_path);
+}
+
 /* Somebody who has the target open for writing does not see that it is replaced, or writes into
  * what is being written. */
 static gboolean
@@ -281,7 +299,8 @@ try_to_open (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error
 
   if (!look (target, &exists, &st, error)
       || (exists
-          && (!check_sources (target, sources, &st, error) || !check_openers (target, error))))
+          && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)
+              || !check_openers (target, error))))
     return FALSE;
   if (exists && (S_ISBLK (st.st_mode) || target->params->no_create || target->params->in_place))
     return open_in_place (target, S_ISBLK (st.st_mode), size, error);
@@ -348,6 +367,7 @@ prepare_raw (ImgTarget *target, guint64 size, GError **error)
   target->disk = img_disk_open (file, "raw", error);
   if (target->disk == NULL)
     return FALSE;
+  target->disk->keeps_size = keeps_size;
   target->disk->reads_as_zeros = !keeps_size || params->target_is_zero;
   if (keeps_size)
     return TRUE;
@@ -381,7 +401,8 @@ open_data_file (ImgTarget *target, GPtrArray *sources, GError **error)
   gboolean exists = stat (path.path, &st) == 0;
   if (exists && !S_ISREG (st.st_mode))
     return img_throw (error, IMG_ERROR_FAILED, "the data file must be a regular file");
-  if (exists && !check_sources (target, sources, &st, error))
+  if (exists
+      && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)))
     return FALSE;
   g_autofree char *part = img_output_part_path_of (path.path);
   if ((exists && target->file != NULL && is_same_file (img_file_fd (target->file), &st))
@@ -542,7 +563,8 @@ img_target_add_advice (const ImgTarget *target, GError **error)
 
   if (error == NULL || *error == NULL)
     return;
-  if (target->file != NULL)
+  /* With -n nothing is written before there is a disk to write to. */
+  if (target->file != NULL && (target->disk != NULL || !target->params->no_create))
     line = g_strdup_printf ("'%s' was being written in place and is not whole now",
                             target->safe_path);
   else if (target->replaces && g_error_matches (*error, IMG_ERROR, IMG_ERROR_NO_SPACE))

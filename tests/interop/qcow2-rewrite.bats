@@ -128,9 +128,18 @@ goes_on() {
   for options in compat=1.1 compat=0.10 extended_l2=on; do
     qemu-img create -q -f qcow2 -o $options -b base.raw -F raw disk.qcow2 6M
     qemu-io -f qcow2 -c "write -P 1 0 100k" -c "write -P 2 5200k 64k" disk.qcow2 >/dev/null
-    rewrites source.raw disk.qcow2
+    rewrites source.raw disk.qcow2 -q --verify
     goes_on disk.qcow2
   done
+  # What is believed to be zeros is read from the disk behind as well.
+  truncate -s 1M zero.raw
+  truncate -s 1M base.raw
+  dd if=/dev/zero of=base.raw bs=1M count=1 conv=notrunc 2>/dev/null
+  qemu-img create -q -f qcow2 -b base.raw -F raw disk.qcow2
+  rewrites zero.raw disk.qcow2 -q --target-is-zero --verify
+  yes base | head -c 1M >base.raw
+  run -1 --separate-stderr imgtool convert -q -n --target-is-zero --verify -f raw -O qcow2 zero.raw disk.qcow2
+  expect_message "differs"
 }
 
 @test "a block device" {
@@ -157,6 +166,7 @@ refuses() {
   sha256sum disk.qcow2 >sum
   run -1 --separate-stderr imgtool convert -f raw -n -O qcow2 "${@:2}" source.raw disk.qcow2
   expect_message "$1"
+  [[ $stderr != *"is not whole now"* ]]
   sha256sum --quiet -c sum
 }
 
@@ -182,6 +192,45 @@ refuses() {
   used disk.qcow2
   hold_io holder -f qcow2 disk.qcow2
   refuses "Failed to get"
+}
+
+@test "a stream" {
+  source_disk source.raw 5000001
+  used disk.qcow2
+  qemu-img convert -f qcow2 -O raw disk.qcow2 want.raw
+  dd if=source.raw of=want.raw bs=1M conv=notrunc 2>/dev/null
+  imgtool convert -n -O qcow2 - disk.qcow2 <source.raw
+  qemu-img check -q -f qcow2 disk.qcow2
+  qemu-img compare -f qcow2 -F raw disk.qcow2 want.raw >/dev/null
+  # That it is too long is known only when it is read; the tables are the old ones.
+  for size in 1 3145728; do
+    for bytes in /dev/zero /dev/urandom; do
+      qemu-img create -q -f qcow2 disk.qcow2 1M
+      head -c $((1048576 + size)) $bytes >long.raw
+      run -1 --separate-stderr imgtool convert -n -O qcow2 - disk.qcow2 <long.raw
+      expect_message "output file is smaller than input file: its disk has 1048576 bytes"
+      qemu-img check -q -f qcow2 disk.qcow2
+      truncate -s 1M disk.raw
+      run -1 --separate-stderr imgtool convert -n -O raw - disk.raw <long.raw
+      expect_message "output file is smaller than input file: its disk has 1048576 bytes"
+      [[ $(stat -c %s disk.raw) == 1048576 ]]
+    done
+  done
+}
+
+@test "a limited rate does not keep a failure waiting" {
+  qemu-img create -q -f qcow2 disk.qcow2 4M
+  head -c 24M /dev/urandom >long.raw
+  run -1 timeout 10 "$IMGTOOL" convert -r 50k -m8 -n -O qcow2 - disk.qcow2 <long.raw
+  [[ $output == *"output file is smaller"* ]]
+}
+
+@test "marks of unknown features are cleared" {
+  source_disk source.raw 6291456
+  used disk.qcow2
+  printf '\x80' | dd of=disk.qcow2 bs=1 seek=88 conv=notrunc 2>/dev/null
+  rewrites source.raw disk.qcow2
+  [[ $(od -An -tx1 -j 88 -N 8 disk.qcow2) == " 00 00 00 00 00 00 00 00" ]]
 }
 
 @test "killed before the header is written, the old tables are valid" {

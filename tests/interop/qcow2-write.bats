@@ -313,12 +313,29 @@ refuses() {
   [[ $output == "$(qemu-img create -f qcow2 -b base.raw -F raw theirs.qcow2 | sed s/theirs/new/)" ]]
   is_good new.qcow2 base.raw
   goes_on new.qcow2
-  imgtool create -q -f qcow2 -b base.raw -F raw -o extended_l2=on,preallocation=metadata new.qcow2
-  is_good new.qcow2 base.raw
+  for preallocation in metadata falloc full; do
+    for how in "" -u; do
+      # shellcheck disable=SC2086
+      imgtool create -q $how -f qcow2 -b base.raw -F raw \
+        -o extended_l2=on,preallocation=$preallocation new.qcow2 "$(stat -c %s base.raw)"
+      is_good new.qcow2 base.raw
+    done
+  done
+  goes_on new.qcow2
   run -1 --separate-stderr imgtool create -f qcow2 -b missing.raw -F raw new2.qcow2 1M
   expect_message "missing.raw"
   run -1 --separate-stderr imgtool create -u -f qcow2 -b missing.raw -F raw new2.qcow2
   expect_message "create: which size? -u does not look at the backing file"
+  # Nobody looks at it with -u, but it is not lost.
+  sha256sum base.raw >sum
+  ln -s base.raw link.raw
+  for base in base.raw link.raw ./base.raw; do
+    run -1 --separate-stderr imgtool create -u -f qcow2 -b $base -F raw base.raw 1M
+    expect_message "are the same file"
+    run -1 --separate-stderr imgtool create -u -f qcow2 -b $base -F raw -o data_file=base.raw new2.qcow2 1M
+    expect_message "are the same file"
+  done
+  sha256sum --quiet -c sum
   run -1 --separate-stderr imgtool create -f qcow2 -b base.raw new2.qcow2 1M
   expect_message "backing file specified without backing format"
   [[ ! -e new2.qcow2 ]]

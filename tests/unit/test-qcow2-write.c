@@ -11,6 +11,7 @@
 #include "engine/copy.h"
 #include "format/qcow2/entry.h"
 #include "format/qcow2/qcow2.h"
+#include "format/qcow2/write.h"
 
 /* As ck_assert, which writes to the runner's pipe each time: for what is asked very often. */
 #define must(condition)                  \
@@ -659,6 +660,27 @@ START_TEST (a_disk_that_turns_out_too_large_is_an_error)
 }
 END_TEST
 
+START_TEST (offsets_that_entries_have_no_room_for_are_errors)
+{
+  const Qcow2Layout layout = { .version = 3, .cluster_bits = 21, .cluster_size = 2 * MIB };
+  const guint64 most = (guint64)1 << 56, most_packed = (guint64)1 << 49;
+  Qcow2Writer w = { .layout = layout, .next = most };
+  GError *error = NULL;
+  guint64 host_offset;
+
+  ck_assert (!qcow2_place_plain (&w, 0, 2 * MIB, 0, &host_offset, &error));
+  ck_assert_ptr_nonnull (strstr (error->message, "does not fit into its tables"));
+  g_clear_error (&error);
+  w.layout.has_data_file = TRUE;
+  ck_assert (!qcow2_place_plain (&w, most - 2 * MIB, 4 * MIB, 0, &host_offset, &error));
+  g_clear_error (&error);
+  w = (Qcow2Writer){ .layout = layout, .next = most_packed };
+  ck_assert (!qcow2_place_packed (&w, 0, 1000, &host_offset, &error));
+  ck_assert_ptr_nonnull (strstr (error->message, "offset 562949953422311 "));
+  g_clear_error (&error);
+}
+END_TEST
+
 static void
 add (Suite *suite, const char *name, const TTest *test, int n)
 {
@@ -682,6 +704,7 @@ main (void)
   add (suite, "subclusters", subclusters_that_are_zero, 1);
   add (suite, "clusters", clusters_that_are_zero, 1);
   add (suite, "limits", a_disk_that_turns_out_too_large_is_an_error, 1);
+  add (suite, "offsets", offsets_that_entries_have_no_room_for_are_errors, 1);
   int status = unit_run (suite);
   g_array_unref (requests);
   return status;

@@ -101,7 +101,8 @@ find_bitmap (const Qcow2Writer *w, const guint8 *cluster)
   gboolean is_full = w->sparse_size == 0 || w->layout.preallocation != IMG_PREALLOCATION_OFF;
   guint64 bitmap = 0;
 
-  for (guint i = 0; i < 32; i++)
+  /* Zeros that only make sure of their space hide nothing. */
+  for (guint i = 0; i < 32 && !w->shows_through; i++)
     if (is_full || !img_buffer_is_zero (cluster + i * size, size))
       bitmap |= G_GUINT64_CONSTANT (1) << i;
     else if (w->has_backing)

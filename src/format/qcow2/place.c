@@ -10,6 +10,9 @@
 #define ALL_THERE G_GUINT64_CONSTANT (0x00000000ffffffff)
 #define ALL_ZERO G_GUINT64_CONSTANT (0xffffffff00000000)
 
+/* Of entries of clusters that are not compressed. */
+#define OFFSET_BITS 56
+
 gboolean
 qcow2_set_entry (Qcow2Writer *w, guint64 guest_offset, guint64 value, guint64 bitmap,
                  GError **error)
@@ -21,6 +24,18 @@ qcow2_set_entry (Qcow2Writer *w, guint64 guest_offset, guint64 value, guint64 bi
   if (w->layout.has_extended_l2)
     img_store_be64 (entry + 8, bitmap);
   return TRUE;
+}
+
+/* Whether an entry has room for the offset of the last of @length bytes at @host_offset, of which
+ * it keeps @bits. */
+static gboolean
+check_offset (guint64 host_offset, guint64 length, guint bits, GError **error)
+{
+  return (host_offset + length - 1) >> bits == 0
+         || img_throw (error, IMG_ERROR_FAILED,
+                       "the image becomes too large: offset %" G_GUINT64_FORMAT
+                       " of its file does not fit into its tables",
+                       host_offset + length - 1);
 }
 
 gboolean
@@ -41,6 +56,8 @@ qcow2_place_plain (Qcow2Writer *w, guint64 guest_offset, guint64 length, guint64
     }
   /* In a data file the guest's bytes lie where they are for the guest. */
   *host_offset = w->layout.has_data_file ? guest_offset : w->next;
+  if (!check_offset (*host_offset, length, OFFSET_BITS, error))
+    return FALSE;
   if (!w->layout.has_data_file)
     w->next += length;
   for (guint64 at = 0; at < length; at += cluster)
@@ -90,8 +107,9 @@ qcow2_place_packed (Qcow2Writer *w, guint64 guest_offset, gsize length, guint64 
   w->packed += length;
   guint64 sectors = (*host_offset + length - 1) / QCOW2_SECTOR - *host_offset / QCOW2_SECTOR;
   guint shift = 62 - (w->layout.cluster_bits - 8);
-  return qcow2_set_entry (w, guest_offset, *host_offset | sectors << shift | QCOW2_COMPRESSED, 0,
-                          error);
+  return check_offset (*host_offset, length, MIN (shift, OFFSET_BITS), error)
+         && qcow2_set_entry (w, guest_offset, *host_offset | sectors << shift | QCOW2_COMPRESSED, 0,
+                             error);
 }
 
 /* ---- without a parcel ---- */
@@ -109,13 +127,12 @@ static gboolean
 place_zeros (Qcow2Writer *w, guint64 guest_offset, guint64 length, GError **error)
 {
   guint64 cluster = w->layout.cluster_size, host_offset;
-  gboolean shows_through = w->backing_name != NULL && !w->has_backing;
 
   if (w->is_zero)
     return qcow2_rewrite_keep (w, guest_offset, length, error);
   if (w->layout.preallocation != IMG_PREALLOCATION_OFF)
-    return qcow2_place_plain (w, guest_offset, length, shows_through ? 0 : ALL_THERE, &host_offset,
-                              error)
+    return qcow2_place_plain (w, guest_offset, length, w->shows_through ? 0 : ALL_THERE,
+                              &host_offset, error)
            && (w->is_clean
                || img_file_zero (w->data, host_offset, length, IMG_ZERO_MAY_UNMAP, error));
   if (!w->has_backing)

@@ -12,6 +12,8 @@
 #define TABLES_AT 36
 #define TABLES_LENGTH 24
 
+#define AUTOCLEAR_AT 88
+
 /* ---- whether it can be done ---- */
 
 static gboolean
@@ -72,6 +74,18 @@ take_layout (Qcow2Writer *w, const Qcow2 *q, const ImgCreateOptions *options)
                              .has_extended_l2 = (q->incompatible & QCOW2_EXTENDED_L2) != 0 };
 }
 
+/* What belongs to features that are not known here is out of date once anything is written. */
+static gboolean
+clear_unknown (const Qcow2Writer *w, const Qcow2 *q, GError **error)
+{
+  guint64 known = q->autoclear & (QCOW2_BITMAPS | QCOW2_RAW_DATA_FILE);
+  guint64 word = GUINT64_TO_BE (known);
+
+  return q->version < 3 || known == q->autoclear
+         || (img_file_write (w->file, AUTOCLEAR_AT, &word, sizeof word, error)
+             && (!w->is_durable || img_file_flush (w->file, error)));
+}
+
 gboolean
 qcow2_rewrite (ImgDisk *disk, const ImgCreateParams *params, GError **error)
 {
@@ -89,7 +103,7 @@ qcow2_rewrite (ImgDisk *disk, const ImgCreateParams *params, GError **error)
   w->is_clean = FALSE;
   w->is_in_place = TRUE;
   qcow2_writer_begin (disk, img_size_round_up (end, q->cluster_size));
-  return TRUE;
+  return clear_unknown (w, q, error);
 }
 
 /* ---- on the way ---- */

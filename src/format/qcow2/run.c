@@ -221,6 +221,7 @@ qcow2_find_entry (const ImgDisk *disk, guint64 guest_offset, guint64 *entry, gui
   guint entry_bits = entry_bits_of (q), l2_bits = 2 * q->cluster_bits - entry_bits;
   guint64 l1_index = guest_offset >> l2_bits, l2_offset, n_empty;
 
+  g_assert (l1_index < q->l1_entries);
   *entry = *bitmap = 0;
   if (!find_l2 (q, l1_index, &l2_offset, &n_empty, error))
     return FALSE;

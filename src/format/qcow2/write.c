@@ -153,6 +153,7 @@ qcow2_create (ImgDisk *disk, const ImgCreateParams *params, GError **error)
   w->backing_format = g_strdup (params->options->backing_format);
   w->data_name = g_strdup (params->options->data_file);
   w->has_backing = w->compares = params->backing_disk != NULL;
+  w->shows_through = params->options->backing_file != NULL && !w->has_backing;
   qcow2_writer_begin (disk, w->layout.cluster_size);
   return invalidate (w, error)
          && (params->size == IMG_DISK_SIZE_UNKNOWN || allocate (w, params->size, error));

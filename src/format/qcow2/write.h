@@ -24,6 +24,7 @@ typedef struct
   char *backing_name, *backing_format, *data_name; /* owned, or NULL */
   gboolean has_backing;    /* zeros hide what is behind; else it shows through */
   gboolean compares;       /* and what is like it is left out */
+  gboolean shows_through;  /* the disk is empty but for what is behind it */
   const ImgDisk *previous; /* borrowed: what the image was, if it is written anew; or NULL */
   gboolean is_clean, is_in_place, is_durable, is_zero; /* as in ImgCreateParams */
   guint64 sparse_size;
