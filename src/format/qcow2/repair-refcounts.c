@@ -192,12 +192,6 @@ qcow2_repair_rebuild (Qcow2Check *check, ImgPlan *plan, GError **error)
   guint8 fields[12];
   Place place;
 
-  /* What is lost behind the end of the file would suddenly be there, and be refcounts. */
-  if (check->n_dangling > 0)
-    return img_throw (error, IMG_ERROR_FAILED,
-                      "'%s': its refcounts have to be rebuilt behind the end of the file, but its "
-                      "tables point there too; imgtool convert --salvage copies what can be read",
-                      q->safe_path);
   uncount_old (check);
   if (!find_place (check, &place, error) || !write_blocks (check, &place, plan, error))
     return FALSE;
