@@ -47,7 +47,8 @@ qcow2_repair_refcounts (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GErr
 
   for (guint64 i = 0; i < check->n_reftable; i++)
     {
-      if (!qcow2_check_find_block (check, i, &offset))
+      /* What is cut by the end of the file stays so, as other tables do. */
+      if (!qcow2_check_find_block (check, i, &offset) || offset + size > check->file_size)
         continue;
       const guint8 *block = qcow2_check_get (check, offset, size, 0, error);
       if (block == NULL)
