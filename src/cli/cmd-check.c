@@ -128,6 +128,15 @@ show (const Shown *shown, const ImgCheckReport *found, const ImgRepairReport *re
   cli_check_print_findings (found, last != found ? last : NULL);
   if (last != found)
     cli_check_print_findings (last, NULL);
+  if (repair != NULL && repair->is_held_back && last->result.corruptions > 0)
+    {
+      g_autofree char *safe = img_text_escape (found->path, -1);
+      g_autofree char *text = g_strdup_printf (
+          "'%s': clusters that have two uses, or may have, were not repaired: to put one right "
+          "could spoil the other; imgtool convert --salvage copies what can be read",
+          safe);
+      cli_print_remark (text);
+    }
   if (shown->images != NULL)
     {
       json_t *object = cli_check_to_json (last);

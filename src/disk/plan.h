@@ -39,8 +39,9 @@ typedef struct
 
 typedef struct
 {
-  GPtrArray *patches; /* owned ImgPatch, in the order in which they were added */
-  guint64 size;       /* the file has to have at least so many bytes first; 0: it has */
+  GPtrArray *patches;    /* owned ImgPatch, in the order in which they were added */
+  guint64 size;          /* the file has to have at least so many bytes first; 0: it has */
+  gboolean is_held_back; /* something stays wrong because another thing is in the same place */
 } ImgPlan;
 
 ImgPlan *img_plan_new (void);

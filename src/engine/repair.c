@@ -101,6 +101,7 @@ repair_file (ImgRepairReport *report, ImgFile *file, const char *format, const I
           g_clear_pointer (&report->after, img_check_report_free);
           report->after = found;
         }
+      report->is_held_back = plan->is_held_back;
       if (plan->patches->len == 0)
         break;
       count_plan (report, plan);

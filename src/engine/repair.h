@@ -24,6 +24,7 @@ typedef struct
   ImgCheckReport *before, *after; /* owned; after is NULL if nothing was written */
   ImgRepairStage stages[IMG_N_STAGES];
   guint64 n_places;
+  gboolean is_held_back; /* see ImgPlan */
 } ImgRepairReport;
 
 /* Repair the image of @spec, which must have a check. It is locked against everybody; who has it

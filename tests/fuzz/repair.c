@@ -18,21 +18,7 @@ typedef struct
 {
   gboolean is_open, is_good[N_PIECES];
   guint8 bytes[N_PIECES][PIECE];
-  guint64 host_begin[N_PIECES], host_end[N_PIECES]; /* where it lies in the image */
 } Content;
-
-/* Where in the image a piece is, with all of a compressed cluster. */
-static void
-note_place (Content *content, guint i, ImgDisk *disk, guint64 at, guint64 cluster_size)
-{
-  ImgMapping mapping;
-
-  if (!img_disk_map (disk, at, PIECE, &mapping, NULL) || mapping.file != disk->file
-      || mapping.kind != IMG_MAPPING_DATA)
-    return;
-  content->host_begin[i] = mapping.host_offset;
-  content->host_end[i] = mapping.host_offset + (mapping.is_compressed ? 2 * cluster_size : PIECE);
-}
 
 static void
 read_content (Content *content, ImgDisk *disk, guint64 cluster_size)
@@ -46,8 +32,6 @@ read_content (Content *content, ImgDisk *disk, guint64 cluster_size)
       content->is_good[i] = at < disk->size
                             && img_disk_read (disk, at, content->bytes[i],
                                               (gsize)MIN (PIECE, disk->size - at), &got, NULL);
-      if (content->is_good[i])
-        note_place (content, i, disk, at, cluster_size);
     }
 }
 
@@ -62,20 +46,6 @@ look (const guint8 *data, gsize size)
   if (disk != NULL)
     read_content (content, disk, (guint64)1 << img_load_be32 (data + 20));
   return content;
-}
-
-/* Data where there is metadata too cannot stay as it is when that is put right. */
-static void
-forget_written (Content *content, const ImgPlan *plan)
-{
-  for (guint n = 0; n < plan->patches->len; n++)
-    {
-      const ImgPatch *patch = plan->patches->pdata[n];
-      for (guint i = 0; i < N_PIECES; i++)
-        if (patch->offset < content->host_end[i]
-            && patch->offset + patch->length > content->host_begin[i])
-          content->is_good[i] = FALSE;
-    }
 }
 
 static void
@@ -101,30 +71,20 @@ write_plan (ImgFile *file, const ImgPlan *plan)
       }
 }
 
-/* Where two tables are in one place, putting one right spoils the other; a repair does what it can.
- */
+/* Whether there was something to do, and more may be; in round 0 that may be impossible. */
 static gboolean
-has_shared_tables (const ImgCheckResult *result)
-{
-  return result->n_of_kind[IMG_FINDING_OVERLAP] != 0 || result->n_of_kind[IMG_FINDING_OVERFLOW] != 0
-         || result->n_of_kind[IMG_FINDING_REFCOUNT_BLOCK] != 0;
-}
-
-/* Whether there was something to do, and more may be. */
-static gboolean
-repair_once (ImgFile *file, ImgRepair repair, Content *before)
+repair_once (ImgFile *file, ImgRepair repair, guint round)
 {
   g_autoptr (ImgPlan) plan = img_plan_new ();
   ImgCheckJob job = { .plan = plan, .repair = repair };
   GError *error = NULL;
   g_autoptr (ImgCheckReport) report = img_check_file (file, "qcow2", &job, &error);
 
+  g_assert (round == 0 || report != NULL);
   fuzz_check_error (report == NULL, &error);
   if (report == NULL || plan->patches->len == 0 || plan->size > MAX_FILE)
     return FALSE;
-  if (has_shared_tables (&report->result))
-    memset (before, 0, sizeof *before);
-  forget_written (before, plan);
+  g_assert (round < MAX_ROUNDS);
   write_plan (file, plan);
   return TRUE;
 }
@@ -138,9 +98,7 @@ run (const guint8 *data, gsize size)
   if (size < 72)
     return;
   g_autofree Content *before = look (data, size);
-  /* Where tables share clusters there may be more to do than rounds, as for the engine. */
-  while (round < MAX_ROUNDS
-         && repair_once (file, size % 2 == 0 ? IMG_REPAIR_ALL : IMG_REPAIR_LEAKS, before))
+  while (repair_once (file, size % 2 == 0 ? IMG_REPAIR_ALL : IMG_REPAIR_LEAKS, round))
     round++;
   if (round == 0)
     return;

@@ -15,6 +15,51 @@ qcow2_check_add_overlap (Qcow2Check *check, guint64 cluster, guint64 times,
     g_array_append_val (check->overlaps, overlap);
 }
 
+guint64
+qcow2_check_users (const Qcow2Check *check, guint i)
+{
+  const Qcow2TableRef *ref = &g_array_index (check->tables, Qcow2TableRef, i);
+  return (guint64)ref->n_active + ref->n_inactive;
+}
+
+static gboolean
+has_overlap (const Qcow2Check *check, guint64 cluster)
+{
+  for (guint i = 0; i < check->overlaps->len; i++)
+    if (g_array_index (check->overlaps, Qcow2Overlap, i).cluster == cluster)
+      return TRUE;
+  return FALSE;
+}
+
+/* The same for L2 tables: more users than the table has. An entry that cannot be right is a finding
+ * already, and no proof of another use. */
+static gboolean
+check_tables_alone (Qcow2Check *check, GError **error)
+{
+  guint n_noted = 0;
+
+  for (guint i = 0; check->n_lost == 0 && i < check->tables->len && n_noted < QCOW2_MAX_OVERLAPS;
+       i++)
+    {
+      guint64 offset = g_array_index (check->tables, Qcow2TableRef, i).host_offset;
+      guint64 cluster = offset >> check->q->cluster_bits, refcount;
+      guint64 count = qcow2_counts_get (check->counts, cluster);
+      ImgFindingPlace place = { .host_offset = offset };
+      if (offset == 0 || (offset & (check->q->cluster_size - 1)) != 0
+          || count <= qcow2_check_users (check, i) || qcow2_check_is_unknown (check, cluster))
+        continue;
+      if (!qcow2_check_load_refcount (check, cluster, &refcount, error))
+        return FALSE;
+      if (refcount != count || has_overlap (check, cluster))
+        continue;
+      n_noted++;
+      img_check_note (
+          check->result, IMG_FINDING_OVERLAP, 1, &place,
+          " cluster %" G_GUINT64_FORMAT " is a table and something else at the same time", cluster);
+    }
+  return TRUE;
+}
+
 gboolean
 qcow2_check_overlaps (Qcow2Check *check, GError **error)
 {
@@ -32,7 +77,7 @@ qcow2_check_overlaps (Qcow2Check *check, GError **error)
                         " is data of the guest and metadata of the image at the same time",
                         overlap->cluster);
     }
-  return TRUE;
+  return check_tables_alone (check, error);
 }
 
 /* ---- whose data it is ---- */

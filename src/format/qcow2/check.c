@@ -102,6 +102,7 @@ qcow2_check_refer (Qcow2Check *check, guint64 offset, guint64 length, guint64 ti
     {
       check->n_dangling += times;
       check->n_lost++;
+      check->is_uncounted = check->is_uncounted || offset < check->file_size;
       img_check_note (check->result, IMG_FINDING_PAST_END, times, place,
                       ": counting reference for region exceeding the end of the file by one "
                       "cluster or more: offset 0x%" G_GINT64_MODIFIER "x size 0x%" G_GINT64_MODIFIER

@@ -68,6 +68,7 @@ typedef struct
   guint64 done, total;   /* bytes of metadata */
   guint64 n_dangling;    /* references past the end of the file */
   guint64 n_lost;        /* things that may refer to clusters, and it is not known to which */
+  gboolean is_uncounted; /* clusters in the file have users that were not counted */
   GArray *overlaps;      /* owned Qcow2Overlap, at most QCOW2_MAX_OVERLAPS */
   gboolean must_rebuild; /* the refcounts cannot be mended in place */
 } Qcow2Check;
@@ -146,6 +147,9 @@ gboolean qcow2_check_metadata (Qcow2Check *check, GError **error);
  */
 void qcow2_check_add_overlap (Qcow2Check *check, guint64 cluster, guint64 times,
                               const ImgFindingPlace *place);
+
+/* How often table @i of check->tables is referred to. */
+guint64 qcow2_check_users (const Qcow2Check *check, guint i);
 
 /* Those that the refcounts do not show, which QEMU takes for good, are corruptions of their own. */
 G_GNUC_WARN_UNUSED_RESULT

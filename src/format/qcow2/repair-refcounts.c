@@ -47,7 +47,8 @@ qcow2_repair_refcounts (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GErr
 
   for (guint64 i = 0; i < check->n_reftable; i++)
     {
-      if (!qcow2_check_find_block (check, i, &offset))
+      /* What is cut by the end of the file stays so, as other tables do. */
+      if (!qcow2_check_find_block (check, i, &offset) || offset + size > check->file_size)
         continue;
       const guint8 *block = qcow2_check_get (check, offset, size, 0, error);
       if (block == NULL)
@@ -192,12 +193,6 @@ qcow2_repair_rebuild (Qcow2Check *check, ImgPlan *plan, GError **error)
   guint8 fields[12];
   Place place;
 
-  /* What is lost behind the end of the file would suddenly be there, and be refcounts. */
-  if (check->n_dangling > 0)
-    return img_throw (error, IMG_ERROR_FAILED,
-                      "'%s': its refcounts have to be rebuilt behind the end of the file, but its "
-                      "tables point there too; imgtool convert --salvage copies what can be read",
-                      q->safe_path);
   uncount_old (check);
   if (!find_place (check, &place, error) || !write_blocks (check, &place, plan, error))
     return FALSE;

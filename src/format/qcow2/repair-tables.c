@@ -121,31 +121,13 @@ mend_table (Tables *tables, const Qcow2TableRef *ref, const guint8 *bytes, ImgPl
   return TRUE;
 }
 
-/* How often the guest's data seems to be in @cluster. */
-static guint64
-count_data (const Qcow2Check *check, guint64 cluster)
-{
-  guint64 n = 0;
-  for (guint i = 0; i < check->overlaps->len; i++)
-    {
-      const Qcow2Overlap *overlap = &g_array_index (check->overlaps, Qcow2Overlap, i);
-      n += overlap->cluster == cluster ? overlap->times : 0;
-    }
-  return n;
-}
-
-/* Whether nothing but one table, with @n users, is in the cluster, and data perhaps, which is wrong
- * in any case: else to mend the one would be to break the other. */
+/* Whether nothing but one table, with @n users, is in the cluster: else to mend the one would be to
+ * change the other. */
 static gboolean
 is_alone (const Qcow2Check *check, guint64 offset, guint64 n)
 {
-  guint64 cluster = offset >> check->q->cluster_bits;
-  guint64 count = qcow2_counts_get (check->counts, cluster);
-
   return offset != 0 && (offset & (check->q->cluster_size - 1)) == 0
-         && (count == n
-             || (check->overlaps->len < QCOW2_MAX_OVERLAPS
-                 && count == n + count_data (check, cluster)));
+         && qcow2_counts_get (check->counts, offset >> check->q->cluster_bits) == n;
 }
 
 static gboolean
@@ -156,9 +138,13 @@ mend_l2 (Tables *tables, ImgPlan *plan, GError **error)
   for (guint i = 0; i < check->tables->len; i++)
     {
       const Qcow2TableRef *ref = &g_array_index (check->tables, Qcow2TableRef, i);
-      if (ref->host_offset + tables->size > check->file_size
-          || !is_alone (check, ref->host_offset, (guint64)ref->n_active + ref->n_inactive))
+      if (ref->host_offset + tables->size > check->file_size)
         continue;
+      if (!is_alone (check, ref->host_offset, qcow2_check_users (check, i)))
+        {
+          plan->is_held_back = TRUE;
+          continue;
+        }
       const guint8 *bytes = qcow2_check_get (check, ref->host_offset, tables->size,
                                              qcow2_check_run_of_tables (check, i), error);
       if (bytes == NULL || !mend_table (tables, ref, bytes, plan, error))
@@ -204,8 +190,13 @@ mend_l1 (Tables *tables, ImgPlan *plan, GError **error)
   for (guint64 at = 0; at < bytes; at += q->cluster_size)
     {
       guint64 length = MIN (q->cluster_size, bytes - at), offset = q->l1_offset + at;
-      if (offset + length > tables->check->file_size || !is_alone (tables->check, offset, 1))
+      if (offset + length > tables->check->file_size)
         continue;
+      if (!is_alone (tables->check, offset, 1))
+        {
+          plan->is_held_back = TRUE;
+          continue;
+        }
       if (!mend_l1_part (tables, offset, (gsize)length, plan, error))
         return FALSE;
     }

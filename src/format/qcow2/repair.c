@@ -32,6 +32,50 @@ plan_header (const Qcow2Check *check, ImgPlan *plan)
               q->incompatible & ~(QCOW2_DIRTY | QCOW2_CORRUPT));
 }
 
+/* How often the header is referred to by what is still there afterwards: L1 entries without an
+ * offset are no users of it, although they are counted, as by QEMU; nor is a table of refcounts
+ * that is abandoned. */
+static guint64
+count_header_users (const Qcow2Check *check)
+{
+  const Qcow2 *q = check->q;
+  guint64 n = qcow2_counts_get (check->counts, 0);
+
+  for (guint i = 0; i < check->tables->len; i++)
+    if (g_array_index (check->tables, Qcow2TableRef, i).host_offset == 0)
+      n -= MIN (n, qcow2_check_users (check, i));
+  if (check->must_rebuild && q->refcount_table_offset >> q->cluster_bits == 0
+      && q->refcount_table_clusters > 0)
+    n -= MIN (n, 1);
+  return n;
+}
+
+/* Whether it is known of each cluster what it is for, and the header is only that. Else nothing can
+ * be written that would be sure not to change what the guest reads. */
+static gboolean
+knows_uses (const Qcow2Check *check)
+{
+  return check->result->n_of_kind[IMG_FINDING_OVERFLOW] == 0 && !check->is_uncounted
+         && count_header_users (check) <= 1;
+}
+
+/* Whether it can be said before anything is written that all of it will not work. */
+static gboolean
+can_rebuild (const Qcow2Check *check, ImgRepair repair, GError **error)
+{
+  if (repair == IMG_REPAIR_LEAKS)
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "'%s': its refcounts have to be rebuilt, which -r all does",
+                      check->q->safe_path);
+  /* What is lost behind the end of the file would suddenly be there, and be refcounts. */
+  if (check->n_dangling > 0)
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "'%s': its refcounts have to be rebuilt behind the end of the file, but its "
+                      "tables point there too; imgtool convert --salvage copies what can be read",
+                      check->q->safe_path);
+  return TRUE;
+}
+
 gboolean
 qcow2_repair_plan (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GError **error)
 {
@@ -42,10 +86,11 @@ qcow2_repair_plan (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GError **
       = repair == IMG_REPAIR_ALL || (result->corruptions == of_flags && result->errors == 0);
   gboolean is_stale = FALSE;
 
-  if (repair == IMG_REPAIR_LEAKS && check->must_rebuild)
-    return img_throw (error, IMG_ERROR_FAILED,
-                      "'%s': its refcounts have to be rebuilt, which -r all does",
-                      check->q->safe_path);
+  plan->is_held_back = !knows_uses (check) || result->n_of_kind[IMG_FINDING_OVERLAP] > 0;
+  if (!knows_uses (check))
+    return TRUE;
+  if (check->must_rebuild && !can_rebuild (check, repair, error))
+    return FALSE;
   if (with_tables && result->corruptions > 0
       && !qcow2_repair_tables (check, repair, plan, &is_stale, error))
     return FALSE;

@@ -4,7 +4,11 @@
  * Nothing is guessed: content stays as it reads. Refcounts become what was counted; flags become
  * what the refcounts say; bits that must be 0 become it; an entry that points to no place and has
  * no data becomes a zero. An entry that has lost its data stays as it is, and while there is one,
- * clusters that nobody seems to use are kept: they may be what is lost. */
+ * clusters that nobody seems to use are kept: they may be what is lost.
+ *
+ * Nothing is written to a cluster that is two things at once, since to put one right may spoil the
+ * other: a table in such a place stays as it is, and refcounts in such a place are built anew.
+ * Where it is not known of each cluster what it is for, nothing is written at all. */
 #pragma once
 
 #include "disk/plan.h"
