@@ -214,7 +214,7 @@ START_TEST (reading_leaves_the_cache_as_it_was)
         }
       (void)posix_fadvise (img_file_fd (file), 0, 0, POSIX_FADV_NORMAL);
       guint64 before = cached (file, 0, 8 * MIB, NULL);
-      ck_assert_uint_ge (before, 4 * MIB);
+      ck_assert_uint_ge (before, 4 * MIB - A_FEW_PAGES); /* the kernel may have taken some */
       read_all (file);
       guint64 after = cached (file, 0, 8 * MIB, NULL);
       ck_assert_uint_ge (after, before - A_FEW_PAGES);
