@@ -106,7 +106,16 @@ add_image (ImgHostStatus *status, GPtrArray *holders)
   return image;
 }
 
-/* Files that visible processes have open, one group of descriptors after the other. */
+/* The file of @line as one key: the kernel's device and inode number. The number alone would not
+ * do, an NFS client's is that of its server. Returns a new string. */
+static char *
+file_key (const ImgLocksLine *line)
+{
+  return g_strdup_printf ("%x:%x:%" G_GUINT64_FORMAT, line->major, line->minor, line->ino);
+}
+
+/* Files that visible processes have open, one group of descriptors after the other. Adds those
+ * whose locks they hold to @seen. */
 static void
 add_visible (ImgHostStatus *status, const ImgOpenerScan *scan, GHashTable *seen)
 {
@@ -124,18 +133,19 @@ add_visible (ImgHostStatus *status, const ImgOpenerScan *scan, GHashTable *seen)
       for (; k < scan->openers->len; k++)
         {
           ImgOpener *opener = scan->openers->pdata[k];
-          if (opener->ino == first->ino && opener->dev == first->dev)
-            g_ptr_array_add (group, opener);
+          if (opener->ino != first->ino || opener->dev != first->dev)
+            continue;
+          g_ptr_array_add (group, opener);
+          for (guint m = 0; m < opener->locks->len; m++)
+            g_hash_table_add (seen, file_key (&g_array_index (opener->locks, ImgLocksLine, m)));
         }
-      guint64 ino = first->ino;
-      g_hash_table_add (seen, g_memdup2 (&ino, sizeof ino));
       ImgHostImage *image = add_image (status, judge (group, NULL));
       if (image != NULL)
         image->path = img_opener_path (first);
     }
 }
 
-/* Locks whose holders cannot be seen, by inode. */
+/* Locks whose holders cannot be seen, by file. */
 static void
 add_invisible (ImgHostStatus *status, const GArray *lines, GHashTable *seen)
 {
@@ -144,7 +154,7 @@ add_invisible (ImgHostStatus *status, const GArray *lines, GHashTable *seen)
     {
       const ImgLocksLine *first = &g_array_index (lines, ImgLocksLine, i);
       g_autoptr (GArray) same = g_array_new (FALSE, FALSE, sizeof (ImgLocksLine));
-      if (!g_hash_table_add (seen, g_memdup2 (&first->ino, sizeof first->ino)))
+      if (!g_hash_table_add (seen, file_key (first)))
         continue;
       for (guint k = i; k < lines->len; k++)
         {
@@ -178,7 +188,7 @@ img_host_status_new (GError **error)
 
   ImgHostStatus *status = g_new0 (ImgHostStatus, 1);
   g_autoptr (GHashTable) inodes = locked_inodes (lines);
-  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   g_autoptr (ImgOpenerScan) scan = img_openers_scan_locked (inodes);
 
   status->images = g_ptr_array_new_with_free_func (host_image_free);

@@ -63,6 +63,29 @@ ${PID[c]} POSIX 201 $DIR/two.raw" ]]
   expect_message 'could not be looked into'
 }
 
+@test "--all: a holder that cannot be seen counts beside one that can, on a file of the same number" {
+  require root mount
+  for folder in one two; do
+    mkdir $folder
+    mount -t tmpfs none $folder
+    later umount --lazy "$DIR/$folder"
+    chmod 755 $folder
+  done
+  make_raw one/f
+  make_raw two/f
+  [[ $(stat -c %i one/f) == $(stat -c %i two/f) ]]
+  imgtool_for_nobody
+  cp -- "$TOOLS/locker" bin/
+  chmod 755 bin/locker
+  chmod 666 one/f
+  start seen setpriv --reuid=65534 --regid=65534 --clear-groups -- bin/locker one/f 100 1
+  says seen '^ready '
+  hold_locks unseen two/f 101 1
+  run -1 --separate-stderr as_nobody bin/imgtool lock-status --all --noheadings -o RANGES,IMAGE
+  [[ $(rows | tr -s ' ' | sed 's/^ //') == "100 $DIR/one/f" ]]
+  [[ $(tr -s ' ' <<<"$output") == *"101 device "*", inode $(stat -c %i two/f)"* ]]
+}
+
 @test "--all on btrfs: two files with one inode number are two images" {
   require root loop btrfs mkfs.btrfs
   make_filesystem btrfs fs.img mnt 128M --mixed

@@ -62,7 +62,7 @@ setup_file() {
   run -1 imgtool lock-status back/disk.raw
   expect_text 'in use: locked by an NFS client (of version 3, which is not told)'
   run -1 imgtool lock-status --all -o IMAGE,STATUS,PID,USES
-  expect_text "$(stat -c %i back/disk.raw)"
+  expect_text ", inode $(stat -c %i back/disk.raw)"
 }
 
 @test "mount options that keep locks on one host: named, with advice, and a writer is warned" {
