@@ -12,6 +12,41 @@
 /* Where a table cannot be read, the question is asked again after this. */
 #define BLIND_STEP (G_GUINT64_CONSTANT (1) << 20)
 
+/* What the file has at @mapping, as far as that goes in one direction. Asking is slow where the
+ * file system has to look at each page, so the answer is kept. */
+static gboolean
+look_at_file (ImgDisk *disk, const ImgMapping *mapping, ImgFileExtent *extent)
+{
+  ImgFile *file = mapping->file;
+  gboolean is_known;
+
+  g_mutex_lock (&disk->seen.mutex);
+  *extent = disk->seen.extent;
+  is_known = disk->seen.file == file && mapping->host_offset >= extent->offset
+             && mapping->host_offset - extent->offset < extent->length;
+  if (!is_known)
+    {
+      is_known = img_file_extent (file, mapping->host_offset,
+                                  img_file_size (file) - mapping->host_offset, extent, NULL);
+      disk->seen.file = is_known ? file : NULL;
+      disk->seen.extent = *extent;
+    }
+  g_mutex_unlock (&disk->seen.mutex);
+  return is_known;
+}
+
+/* The same of a disk that is a file as it is. What cannot be found out is data. */
+static void
+map_file (ImgDisk *disk, guint64 length, ImgMapping *mapping)
+{
+  ImgFileExtent extent;
+
+  if (mapping->host_offset >= img_file_size (disk->file) || !look_at_file (disk, mapping, &extent))
+    return;
+  mapping->length = MIN (length, extent.offset + extent.length - mapping->host_offset);
+  mapping->kind = extent.is_hole ? IMG_MAPPING_ZERO : IMG_MAPPING_DATA;
+}
+
 /* What @disk itself knows, of a range inside it. */
 static gboolean
 map_here (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mapping, GError **error)
@@ -20,7 +55,7 @@ map_here (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mappi
 
   if (disk->format->map != NULL)
     return disk->format->map (disk, guest_offset, length, mapping, error);
-  if (disk->format->extent != NULL
+  if (disk->format->extent != NULL && disk->file == NULL
       && !disk->format->extent (disk, guest_offset, length, &extent, error))
     return FALSE;
   mapping->guest_offset = guest_offset;
@@ -28,6 +63,8 @@ map_here (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *mappi
   mapping->kind = extent.kind == IMG_EXTENT_ZERO ? IMG_MAPPING_ZERO : IMG_MAPPING_DATA;
   mapping->file = disk->file;
   mapping->host_offset = guest_offset;
+  if (disk->format->extent != NULL && disk->file != NULL)
+    map_file (disk, length, mapping);
   return TRUE;
 }
 
@@ -58,29 +95,6 @@ img_disk_map (ImgDisk *disk, guint64 guest_offset, guint64 length, ImgMapping *m
 }
 
 /* ---- extents ---- */
-
-/* What the file has at @mapping, as far as that goes in one direction. Asking is slow where the
- * file system has to look at each page, so the answer is kept. */
-static gboolean
-look_at_file (ImgDisk *disk, const ImgMapping *mapping, ImgFileExtent *extent)
-{
-  ImgFile *file = mapping->file;
-  gboolean is_known;
-
-  g_mutex_lock (&disk->seen.mutex);
-  *extent = disk->seen.extent;
-  is_known = disk->seen.file == file && mapping->host_offset >= extent->offset
-             && mapping->host_offset - extent->offset < extent->length;
-  if (!is_known)
-    {
-      is_known = img_file_extent (file, mapping->host_offset,
-                                  img_file_size (file) - mapping->host_offset, extent, NULL);
-      disk->seen.file = is_known ? file : NULL;
-      disk->seen.extent = *extent;
-    }
-  g_mutex_unlock (&disk->seen.mutex);
-  return is_known;
-}
 
 /* Tables that were made in advance say "data" of what was never written: the file knows. */
 static gboolean
