@@ -309,3 +309,32 @@ expect_lines() {
   run -1 --separate-stderr imgtool check --undo u disk.qcow2 disk.qcow2
   expect_message "--undo is for one image"
 }
+
+@test "snapshots without what version 3 wants of them are completed, also when the table grows" {
+  for many in 1 40; do
+    make_image -o cluster_size=4k
+    qemu-img snapshot -c one disk.qcow2
+    for ((i = 1; i < many; i++)); do qemu-img snapshot -c "$(printf '%0200d' $i)" disk.qcow2; done
+    at=$(field disk.qcow2 snapshots_offset)
+    # The extra data of all of them becomes part of the name, which is longer for it.
+    for ((i = 0; i < many; i++)); do
+      id=$(get disk.qcow2 $((at + 12)) 2) name=$(get disk.qcow2 $((at + 14)) 2)
+      extra=$(get disk.qcow2 $((at + 36)) 4)
+      put disk.qcow2 $((at + 36)) 4 0
+      put disk.qcow2 $((at + 14)) 2 $((name + extra))
+      at=$(((at + 40 + extra + id + name + 7) & ~7))
+    done
+    same_verdict snapshot
+    imgtool convert -l "$(imgtool info --output=json disk.qcow2 | jq -r '.snapshots[0].id')" disk.qcow2 before.raw
+    both_repair
+    [[ $our_status == 0 && $their_status == 0 ]]
+    run -0 qemu-img check -q ours.qcow2
+    imgtool info --output=json disk.qcow2 | jq '.snapshots' >before.json
+    imgtool info --output=json ours.qcow2 | jq '.snapshots' >after.json
+    diff before.json after.json
+    qemu-img snapshot -l theirs.qcow2 | cmp - <(qemu-img snapshot -l ours.qcow2)
+    imgtool convert -l "$(jq -r '.[0].id' after.json)" ours.qcow2 after.raw
+    cmp before.raw after.raw
+    rm before.raw after.raw
+  done
+}

@@ -41,9 +41,11 @@ check_snapshots (Qcow2Check *check)
       const Qcow2Snapshot *snapshot = check->snapshots->pdata[i];
       ImgFindingPlace place
           = { .host_offset = q->snapshots_offset, .snapshot = snapshot->shown.name };
-      if (q->version >= 3 && snapshot->extra_bytes < 16)
-        img_check_note (check->result, IMG_FINDING_SNAPSHOT, 1, &place,
-                        " snapshot table entry %u is incomplete", i);
+      if (q->version < 3 || snapshot->extra_bytes >= 16)
+        continue;
+      check->n_incomplete++;
+      img_check_note (check->result, IMG_FINDING_SNAPSHOT, 1, &place,
+                      " snapshot table entry %u is incomplete", i);
     }
   qcow2_check_refer_metadata (check, "snapshot table", q->snapshots_offset,
                               snapshot_table_bytes (check->snapshots), 1, NULL);

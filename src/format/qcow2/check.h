@@ -68,6 +68,7 @@ typedef struct
   guint64 done, total;   /* bytes of metadata */
   guint64 n_dangling;    /* references past the end of the file */
   guint64 n_lost;        /* things that may refer to clusters, and it is not known to which */
+  guint64 n_incomplete;  /* snapshots without what version 3 wants of them */
   gboolean is_uncounted; /* clusters in the file have users that were not counted */
   GArray *overlaps;      /* owned Qcow2Overlap, at most QCOW2_MAX_OVERLAPS */
   gboolean must_rebuild; /* the refcounts cannot be mended in place */

@@ -76,6 +76,15 @@ can_rebuild (const Qcow2Check *check, ImgRepair repair, GError **error)
   return TRUE;
 }
 
+/* The rest can be repaired first, in rounds before. */
+static gboolean
+lacks_only_snapshots (const Qcow2Check *check)
+{
+  const ImgCheckResult *result = check->result;
+  return check->n_incomplete > 0 && result->corruptions == check->n_incomplete && result->leaks == 0
+         && result->errors == 0 && result->past_end == 0 && check->n_lost == 0;
+}
+
 gboolean
 qcow2_repair_plan (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GError **error)
 {
@@ -89,6 +98,9 @@ qcow2_repair_plan (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GError **
   plan->is_held_back = !knows_uses (check) || result->n_of_kind[IMG_FINDING_OVERLAP] > 0;
   if (!knows_uses (check))
     return TRUE;
+  if (repair == IMG_REPAIR_ALL && lacks_only_snapshots (check)
+      && !qcow2_repair_snapshots (check, plan, error))
+    return FALSE;
   if (check->must_rebuild && !can_rebuild (check, repair, error))
     return FALSE;
   if (with_tables && result->corruptions > 0

@@ -36,3 +36,9 @@ gboolean qcow2_repair_refcounts (Qcow2Check *check, ImgRepair repair, ImgPlan *p
 /* All of them anew, behind what is in the file. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_repair_rebuild (Qcow2Check *check, ImgPlan *plan, GError **error);
+
+/* ---- repair-snapshots.c ---- */
+
+/* Entries of the snapshot table that are incomplete, where nothing else is wrong. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean qcow2_repair_snapshots (Qcow2Check *check, ImgPlan *plan, GError **error);
