@@ -45,6 +45,25 @@ AC_DEFUN([IMG_HARDENING], [
   AC_SUBST([IMG_HARDENING_LDFLAGS])
 ])
 
+# IMG_FORTIFY: checks of lengths in the C library's functions, where the compiler optimises and no
+# sanitizer does better.
+AC_DEFUN([IMG_FORTIFY], [
+  AS_IF([test -z "$img_sanitizers"], [
+    img_save_CPPFLAGS=$CPPFLAGS
+    img_save_CFLAGS=$CFLAGS
+    CFLAGS="$CFLAGS -Werror"
+    CPPFLAGS="$CPPFLAGS -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3"
+    AC_CACHE_CHECK([whether $CC takes -D_FORTIFY_SOURCE=3], [img_cv_fortify], [
+      AC_COMPILE_IFELSE([AC_LANG_PROGRAM([[#include <stdio.h>]])], [img_cv_fortify=yes],
+        [img_cv_fortify=no])
+    ])
+    CFLAGS=$img_save_CFLAGS
+    CPPFLAGS=$img_save_CPPFLAGS
+    AS_IF([test "$img_cv_fortify" = yes],
+      [AS_VAR_APPEND([IMG_HARDENING_CFLAGS], [" -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3"])])
+  ])
+])
+
 # IMG_SANITIZERS: --enable-sanitizers builds everything with ASan and UBSan, --enable-thread-sanitizer
 # with TSan, and --enable-fuzzing (clang only) with the former two and what libFuzzer needs to see
 # where a run went.
@@ -70,6 +89,9 @@ AC_DEFUN([IMG_SANITIZERS], [
   AS_VAR_IF([enable_fuzzing], [yes],
     [AS_VAR_APPEND([IMG_SANITIZER_FLAGS], [" -fsanitize-coverage=inline-8bit-counters,pc-table"])])
   AC_SUBST([IMG_SANITIZER_FLAGS])
+  # Their own reports, and what they map, do not go through a sandbox.
+  AS_VAR_IF([img_sanitizers], [], [],
+    [AC_DEFINE([IMG_WITHOUT_SANDBOX], [1], [Define to 1 to read images without a sandbox.])])
   AM_CONDITIONAL([THREAD_SANITIZER], [test "$enable_thread_sanitizer" = yes])
 ])
 

@@ -32,8 +32,8 @@ append_escaped (GString *text, gunichar c)
     g_string_append_printf (text, "\\u{%04x}", c);
 }
 
-char *
-img_text_escape (const char *bytes, gssize length)
+static char *
+escape (const char *bytes, gssize length, const char *kept)
 {
   const char *end = bytes + (length < 0 ? strlen (bytes) : (gsize)length);
   GString *text = g_string_sized_new ((gsize)(end - bytes));
@@ -46,7 +46,7 @@ img_text_escape (const char *bytes, gssize length)
           g_string_append_printf (text, "\\x%02x", (guchar)*bytes++);
           continue;
         }
-      if (c != '\\' && is_harmless (c))
+      if ((c != 0 && c < 0x80 && strchr (kept, (int)c) != NULL) || (c != '\\' && is_harmless (c)))
         g_string_append_unichar (text, c);
       else
         append_escaped (text, c);
@@ -54,6 +54,18 @@ img_text_escape (const char *bytes, gssize length)
       bytes += c == 0 ? 1 : g_utf8_skip[(guchar)*bytes];
     }
   return g_string_free (text, FALSE);
+}
+
+char *
+img_text_escape (const char *bytes, gssize length)
+{
+  return escape (bytes, length, "");
+}
+
+char *
+img_text_escape_again (const char *text)
+{
+  return escape (text, -1, "\\\n");
 }
 
 static gboolean

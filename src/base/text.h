@@ -12,6 +12,10 @@
  * in bytes, or -1 for a NUL-terminated string. Returns a new string. */
 char *img_text_escape (const char *bytes, gssize length);
 
+/* @text as it is, if it is made of lines that went through the above already, and without what
+ * could harm if somebody only says so. Returns a new string. */
+char *img_text_escape_again (const char *text);
+
 /* @argv (NULL-terminated) as one line, quoted as for a POSIX shell, then escaped as above.
  * Returns a new string. */
 char *img_text_command_line (const char *const *argv);

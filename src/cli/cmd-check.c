@@ -16,6 +16,7 @@ typedef struct
   int repair; /* ImgRepair */
   gboolean dry_run;
   gboolean data, backing_chain;
+  ImgGatePolicy policy;         /* for what the image names */
   const char *undo_file, *undo; /* where to keep what is overwritten; what to put back */
   int ignored;
   const CliOption *unsupported; /* an option that no format here can follow, or NULL */
@@ -37,6 +38,8 @@ static const CliOption options[] = {
     offsetof (Params, data), NULL },
   { 'b', "backing-chain", CLI_NO_VALUE, NULL, "check what is behind the image too", cli_set_flag,
     offsetof (Params, backing_chain), NULL },
+  CLI_GATE_ROWS (Params, policy),
+  CLI_TRUST_ROWS (Params, policy),
   { 'T', "cache", CLI_VALUE, NULL, "no effect on what is checked", cli_set_choice,
     offsetof (Params, ignored), cli_cache_choices },
   { 0, "object", CLI_VALUE, "OBJECT", "not supported yet", cli_note_unsupported,
@@ -179,12 +182,11 @@ work (const ImgImageSpec *spec, const Params *params, ImgCheckJob *job, ImgRepai
                               .repair = (ImgRepair)params->repair,
                               .is_dry_run = params->dry_run,
                               .undo_path = params->undo_file };
-  gboolean has_check;
 
   if (params->repair == IMG_REPAIR_NONE)
     return img_check_image (spec->path, job, error);
-  ImgCheckReport *found = img_check_probe (spec->path, &job->open, &has_check, error);
-  if (found == NULL || !has_check)
+  ImgCheckReport *found = img_check_probe (spec->path, &job->open, error);
+  if (found == NULL || !found->has_check)
     return found;
   img_check_report_free (found);
   *repair = img_repair_image (spec, &repair_job, error);
@@ -200,6 +202,7 @@ check_one (const ImgImageSpec *spec, const Shown *shown, gboolean is_named)
   g_autoptr (GError) error = NULL;
   g_autoptr (ImgRepairReport) repair = NULL;
 
+  job.open.policy = params->policy;
   job.open.is_named = is_named;
   CliProgress *progress = cli_progress_new (is_told ? CLI_PROGRESS_LINE : CLI_PROGRESS_NONE, -1);
   job.progress = cli_progress_hook (progress);
@@ -226,6 +229,7 @@ check_chain (const ImgImageSpec *spec, const Shown *shown)
 {
   const Params *params = shown->params;
   ImgOpenParams open_params = cli_open_params (&params->read, spec);
+  open_params.policy = params->policy;
   g_autoptr (GPtrArray) chain = g_ptr_array_new_with_free_func ((GDestroyNotify)img_info_free);
   g_autoptr (GError) error = NULL;
   gboolean is_whole = img_info_chain (spec->path, IMG_USE_CHECK, &open_params, chain, &error);
@@ -270,6 +274,9 @@ check_usage (const Params *params, char **operands, GError **error)
   if (params->backing_chain && (params->undo != NULL || params->repair != IMG_REPAIR_NONE))
     return img_throw (error, IMG_ERROR_USAGE, "--backing-chain and %s exclude each other",
                       params->undo != NULL ? "--undo" : "--repair");
+  if (params->policy.is_untrusted && params->backing_chain)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "--untrusted and --backing-chain exclude each other: it follows nothing");
   if ((params->undo != NULL || params->undo_file != NULL) && operands[0] != NULL
       && operands[1] != NULL)
     return img_throw (error, IMG_ERROR_USAGE, "%s is for one image",

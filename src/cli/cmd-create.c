@@ -41,6 +41,7 @@ static const CliOption options[] = {
   { 0, "lock-wait", CLI_OPTIONAL_VALUE, "SECONDS",
     "wait for others to release the image, for ever or for SECONDS", cli_set_wait,
     offsetof (Params, lock_wait), NULL },
+  CLI_ROW_SANDBOX,
   CLI_ROW_QUIET (Params, common, "print errors only"),
   CLI_ROW_VERBOSE (Params, common),
   { 'b', "backing", CLI_VALUE, "FILE", "what is not in the image is in FILE: needs -F",

@@ -77,6 +77,7 @@ extern const CliChoice cli_output_choices[], cli_locking_choices[], cli_format_c
     cli_cache_choices[], cli_target_format_choices[];
 
 gboolean cli_set_format (const CliOption *, const char *value, gpointer field, GError **error);
+gboolean cli_disable_sandbox (const CliOption *, const char *value, gpointer field, GError **error);
 
 /* Whether images of @format (or NULL) can be read, or written; IMG_ERROR_UNSUPPORTED. */
 G_GNUC_WARN_UNUSED_RESULT
@@ -129,6 +130,13 @@ gboolean cli_check_unsupported (const CliOption *option, GError **error);
         cli_set_flag, offsetof (T, c.image_opts), NULL                                  \
   }
 
+#define CLI_ROW_SANDBOX                                                                       \
+  {                                                                                           \
+    0, "no-sandbox", CLI_NO_VALUE, NULL,                                                      \
+        "read images in this process, with all its rights, instead of one that is locked in", \
+        cli_disable_sandbox, 0, NULL                                                          \
+  }
+
 /* The rows for an ImgGatePolicy: what the files may be that an image names. T is the command's
  * parameters, p the member. */
 #define CLI_GATE_ROWS(T, p)                                                               \
@@ -179,25 +187,25 @@ typedef struct
 
 ImgOpenParams cli_open_params (const CliReadParams *params, const ImgImageSpec *spec);
 
-#define CLI_READ_ROWS(about_sharing, about_quiet)                                                  \
-  CLI_ROW_FORMAT (CliReadParams, common), CLI_ROW_IMAGE_OPTS (CliReadParams, common),              \
-      CLI_ROW_OUTPUT (CliReadParams, common),                                                      \
-      { 'U',                                                                                       \
-        "force-share",                                                                             \
-        CLI_NO_VALUE,                                                                              \
-        NULL,                                                                                      \
-        about_sharing,                                                                             \
-        cli_set_flag,                                                                              \
-        offsetof (CliReadParams, force_share),                                                     \
-        NULL },                                                                                    \
-      CLI_ROW_LOCKING (CliReadParams, common),                                                     \
-      { 0,                                                                                         \
-        "lock-wait",                                                                               \
-        CLI_OPTIONAL_VALUE,                                                                        \
-        "SECONDS",                                                                                 \
-        "wait for others to release the image, for ever or for SECONDS",                           \
-        cli_set_wait,                                                                              \
-        offsetof (CliReadParams, lock_wait),                                                       \
-        NULL },                                                                                    \
-      CLI_ROW_QUIET (CliReadParams, common, about_quiet), CLI_ROW_VERBOSE (CliReadParams, common), \
-      CLI_ROW_HELP (CliReadParams, common)
+#define CLI_READ_ROWS(about_sharing, about_quiet)                                     \
+  CLI_ROW_FORMAT (CliReadParams, common), CLI_ROW_IMAGE_OPTS (CliReadParams, common), \
+      CLI_ROW_OUTPUT (CliReadParams, common),                                         \
+      { 'U',                                                                          \
+        "force-share",                                                                \
+        CLI_NO_VALUE,                                                                 \
+        NULL,                                                                         \
+        about_sharing,                                                                \
+        cli_set_flag,                                                                 \
+        offsetof (CliReadParams, force_share),                                        \
+        NULL },                                                                       \
+      CLI_ROW_LOCKING (CliReadParams, common),                                        \
+      { 0,                                                                            \
+        "lock-wait",                                                                  \
+        CLI_OPTIONAL_VALUE,                                                           \
+        "SECONDS",                                                                    \
+        "wait for others to release the image, for ever or for SECONDS",              \
+        cli_set_wait,                                                                 \
+        offsetof (CliReadParams, lock_wait),                                          \
+        NULL },                                                                       \
+      CLI_ROW_SANDBOX, CLI_ROW_QUIET (CliReadParams, common, about_quiet),            \
+      CLI_ROW_VERBOSE (CliReadParams, common), CLI_ROW_HELP (CliReadParams, common)

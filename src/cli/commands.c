@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/program-name.h"
 #include "disk/detect.h"
+#include "sandbox/call.h"
 
 const CliCommand *const cli_commands[]
     = { &cli_cmd_lock_status, &cli_cmd_lock,   &cli_cmd_info, &cli_cmd_check,
@@ -42,6 +43,14 @@ cli_set_format (const CliOption *option, const char *value, gpointer field, GErr
     return img_throw (error, IMG_ERROR_USAGE, "bad value '%s' for --%s: no such format", safe,
                       option->long_name);
   *(const char **)field = value;
+  return TRUE;
+}
+
+gboolean
+cli_disable_sandbox (G_GNUC_UNUSED const CliOption *option, G_GNUC_UNUSED const char *value,
+                     G_GNUC_UNUSED gpointer field, G_GNUC_UNUSED GError **error)
+{
+  img_sandbox_disable ();
   return TRUE;
 }
 

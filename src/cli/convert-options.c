@@ -186,6 +186,7 @@ const CliOption cli_convert_options[] = {
   { 0, "skip-broken-bitmaps", CLI_NO_VALUE, NULL,
     "with --bitmaps: leave out those that are inconsistent", cli_set_flag,
     FIELD (convert.skip_broken_bitmaps), NULL },
+  CLI_ROW_SANDBOX,
   { 0, "object", CLI_VALUE, "OBJECT", "not supported yet", cli_note_unsupported,
     FIELD (unsupported), NULL },
   CLI_ROW_HELP (CliConvertParams, common),

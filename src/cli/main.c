@@ -9,6 +9,7 @@
 #include "cli/output.h"
 #include "cli/program-name.h"
 #include "cli/run-command.h"
+#include "sandbox/call.h"
 
 static void
 append_command_help (GString *text, const CliCommand *command)
@@ -98,6 +99,8 @@ run_with (const CliCommand *command, gpointer params, int argc, char **argv)
       return fail (error, command, command->usage_status);
     }
   int status = command->run (params, operands, output, &error);
+  if (((CliCommon *)params)->verbose && img_sandbox_remark () != NULL)
+    cli_print_remark (img_sandbox_remark ());
   if (error != NULL)
     return fail (error, command, status);
   return write_text (output, status, command->usage_status);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "disk/check.h"
 
+#include <string.h>
+
 #include "disk/format.h"
 
 static const struct
@@ -101,6 +103,15 @@ img_check_n_findings (const ImgCheckResult *result)
   for (guint i = 0; i < IMG_N_FINDING_KINDS; i++)
     n += result->n_of_kind[i];
   return n;
+}
+
+gboolean
+img_format_has_check (const char *name)
+{
+  for (guint i = 0; img_formats[i] != NULL; i++)
+    if (strcmp (img_formats[i]->name, name) == 0)
+      return img_formats[i]->check != NULL;
+  return FALSE;
 }
 
 gboolean

@@ -91,6 +91,9 @@ ImgFindingClass img_finding_class (ImgFindingKind kind);
 /* The number of all findings, kept or not. */
 guint64 img_check_n_findings (const ImgCheckResult *result);
 
+/* Whether images of the format called @name (one that is supported) have anything to check. */
+gboolean img_format_has_check (const char *name);
+
 /* Check the structure of @disk, which is open but need not be ready for reading. Errors: the file
  * cannot be read, or what is in it makes no sense at all; IMG_ERROR_UNSUPPORTED: the format has
  * nothing to check. */

@@ -138,10 +138,9 @@ look_inside (ImgInspection *inspection, ImgFile *file, const ImgGatePolicy *poli
 }
 
 ImgInspection *
-img_inspect (ImgFile *file, const char *format, const ImgGatePolicy *policy, GError **error)
+img_inspection_new (ImgFile *file, const char *format)
 {
-  g_autoptr (ImgInspection) inspection = g_new0 (ImgInspection, 1);
-  g_autoptr (GError) flaw = NULL;
+  ImgInspection *inspection = g_new0 (ImgInspection, 1);
 
   inspection->path = g_strdup (img_file_path (file));
   inspection->format = img_format_intern (format);
@@ -150,6 +149,15 @@ img_inspect (ImgFile *file, const char *format, const ImgGatePolicy *policy, GEr
   inspection->references = g_ptr_array_new_with_free_func (free_reference);
   inspection->features = g_ptr_array_new_with_free_func (g_free);
   inspection->reasons = g_ptr_array_new_with_free_func (g_free);
+  return inspection;
+}
+
+ImgInspection *
+img_inspect (ImgFile *file, const char *format, const ImgGatePolicy *policy, GError **error)
+{
+  g_autoptr (ImgInspection) inspection = img_inspection_new (file, format);
+  g_autoptr (GError) flaw = NULL;
+
   if (!find_candidates (inspection, file, error))
     return NULL;
   judge_candidates (inspection);

@@ -32,6 +32,9 @@ typedef struct
   GPtrArray *reasons;    /* owned char *, safe to print: why it is not safe; none: it is */
 } ImgInspection;
 
+/* One of @file in which nothing is said yet. */
+ImgInspection *img_inspection_new (ImgFile *file, const char *format);
+
 /* Look at @file, which is taken for the format called @format (one that is known). Errors: it
  * cannot be read; what is wrong with the image itself is a reason. */
 G_GNUC_WARN_UNUSED_RESULT

@@ -31,8 +31,7 @@ ImgCheckReport *img_check_image (const char *path, const ImgCheckJob *job, GErro
 
 /* Only open it, as for a check, and see what it is: a report without a result. */
 G_GNUC_WARN_UNUSED_RESULT
-ImgCheckReport *img_check_probe (const char *path, const ImgOpenParams *params, gboolean *has_check,
-                                 GError **error);
+ImgCheckReport *img_check_probe (const char *path, const ImgOpenParams *params, GError **error);
 
 /* img_check_image() for @file, which is open and locked. */
 G_GNUC_WARN_UNUSED_RESULT

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "engine/convert.h"
 
+#include <string.h>
+
 #include "base/text.h"
 #include "disk/disk.h"
 #include "engine/bitmaps.h"
+#include "engine/pack.h"
 #include "engine/target.h"
 #include "engine/workers.h"
+#include "sandbox/call.h"
 
 void
 img_convert_result_clear (ImgConvertResult *result)
@@ -172,56 +176,139 @@ show_phase (const ImgConvertParams *params, const ImgConvertResult *result, ImgP
     progress->show (&state, progress->closure);
 }
 
+/* ---- in the sandbox ---- */
+
+/* Address space of the process that copies: its buffers, stacks and tables need a tenth of it. */
+#define MEMORY (G_GUINT64_CONSTANT (2) << 30)
+
+/* A copy as the sandbox sees it. All is borrowed. */
+typedef struct
+{
+  const ImgConvertParams *params;
+  const ImgCopyParams *copy;
+  GPtrArray *disks;
+  ImgTarget *target;
+  ImgCopyResult result;
+} Copy;
+
+static void
+tell (const ImgProgressState *state, G_GNUC_UNUSED gpointer closure)
+{
+  img_sandbox_note (state, sizeof *state);
+}
+
+/* Outside. */
+static void
+show_note (const void *bytes, gsize length, gpointer closure)
+{
+  const ImgProgress *progress = &((const Copy *)closure)->params->copy.progress;
+  ImgProgressState state;
+
+  if (length != sizeof state || progress->show == NULL)
+    return;
+  memcpy (&state, bytes, sizeof state);
+  if (state.phase <= IMG_PHASE_DONE)
+    progress->show (&state, progress->closure);
+}
+
+/* Outside: what comes before an image that is written in place becomes valid. */
+static gboolean
+publish_data (gpointer closure, GError **error)
+{
+  return img_target_publish_data (((const Copy *)closure)->target, error);
+}
+
 /* The kernel may take long over a flush, and gives no answer meanwhile: with so much data another
  * thread waits for it. */
 #define LONG_FLUSH (G_GUINT64_CONSTANT (16) << 20)
 
 typedef struct
 {
-  const ImgConvertParams *params; /* borrowed */
-  const ImgConvertResult *result; /* borrowed */
-  ImgFile *file;                  /* borrowed */
+  const Copy *copy; /* borrowed */
+  GError *error;    /* owned; the first */
 } Flush;
 
 static void
 flush (gpointer data, G_GNUC_UNUSED void *buffer)
 {
-  g_autoptr (GError) failure = NULL;
-  /* A failure is final, and img_target_finish() comes upon it again. */
-  (void)!img_file_flush (((Flush *)data)->file, &failure);
+  Flush *work = data;
+  (void)!img_target_settle (work->copy->target, TRUE, &work->error);
 }
 
 static void
 show_flush (gpointer data)
 {
-  const Flush *work = data;
-  show_phase (work->params, work->result, IMG_PHASE_FLUSH);
+  const Copy *copy = ((const Flush *)data)->copy;
+  const ImgProgress *progress = &copy->copy->progress;
+  const ImgCopyResult *result = &copy->result;
+  ImgProgressState state = { .phase = IMG_PHASE_FLUSH,
+                             .done = result->size,
+                             .total = result->size,
+                             .copied = result->copied,
+                             .zero = result->zero,
+                             .cloned = result->cloned,
+                             .same = result->same };
+  if (progress->show != NULL)
+    progress->show (&state, progress->closure);
 }
 
-/* Bring to the disk what img_target_finish() would, while the progress goes on being shown. */
+/* What must be heard in the process that wrote, and what takes long. */
 static gboolean
-flush_much (const ImgConvertParams *params, ImgTarget *target, const ImgConvertResult *result,
-            GError **error)
+settle (const Copy *copy, GError **error)
 {
-  Flush work = { .params = params, .result = result, .file = img_target_disk (target)->file };
+  Flush work = { .copy = copy };
   ImgWorkers workers = {
     .n_wanted = 1, .keeps_main_free = TRUE, .buffer_size = 1, .work = flush, .tick = show_flush
   };
-  if (!params->is_durable || work.file == NULL || result->copy.copied < LONG_FLUSH)
+
+  show_flush (&work);
+  if (!copy->params->is_durable || copy->result.copied < LONG_FLUSH)
+    return img_target_settle (copy->target, FALSE, error);
+  if (!img_workers_run (&workers, &work, error))
+    return FALSE;
+  if (work.error == NULL)
     return TRUE;
-  return img_workers_run (&workers, &work, error);
+  g_propagate_error (error, work.error);
+  return FALSE;
+}
+
+static GVariant *
+copy_disks (gpointer closure, GError **error)
+{
+  Copy *copy = closure;
+  ImgDisk *const *sources = (ImgDisk *const *)(gpointer)copy->disks->pdata;
+  ImgCopyParams params = *copy->copy;
+
+  if (params.progress.show != NULL)
+    params.progress.show = tell;
+  copy->copy = &params;
+  if (!img_copy (sources, copy->disks->len, img_target_disk (copy->target), &params, &copy->result,
+                 error)
+      || !settle (copy, error))
+    return NULL;
+  return img_pack_copy (&copy->result);
 }
 
 static gboolean
 copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GPtrArray *disks,
                  GPtrArray *files, ImgTarget *target, ImgConvertResult *result, GError **error)
 {
-  ImgDisk *const *sources = (ImgDisk *const *)(gpointer)disks->pdata;
-  if (!img_copy (sources, disks->len, img_target_disk (target), copy, &result->copy, error)
-      || !check_sources (files, params, result, error))
+  Copy closure = { .params = params, .copy = copy, .disks = disks, .target = target };
+  ImgSandboxCall call = { .work = copy_disks,
+                          .type = IMG_PACK_COPY,
+                          .closure = &closure,
+                          .note = show_note,
+                          .serve = publish_data,
+                          .memory = MEMORY };
+  g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
+
+  img_copy_result_clear (&closure.result);
+  if (packed == NULL)
     return FALSE;
-  show_phase (params, result, IMG_PHASE_FLUSH);
-  return flush_much (params, target, result, error) && img_target_finish (target, error);
+  img_unpack_copy (packed, &result->copy);
+  if (copy->digests != NULL && g_strv_length ((char **)copy->digests) != result->copy.digests->len)
+    return img_throw (error, IMG_ERROR_FAILED, "the copy came without its digests");
+  return check_sources (files, params, result, error) && img_target_finish (target, error);
 }
 
 /* From @disks, whose bytes are those of @files, to the target with @bitmaps (or NULL); @backing

@@ -7,8 +7,13 @@
 #include "base/text.h"
 #include "disk/chain.h"
 #include "disk/detect.h"
+#include "engine/pack.h"
+#include "sandbox/call.h"
 
 #define SECTOR 512
+
+/* Address space of the process that looks at an image; it needs a twentieth. */
+#define MEMORY (G_GUINT64_CONSTANT (1) << 30)
 
 static void
 free_reference (gpointer data)
@@ -40,27 +45,78 @@ add_reference (ImgInfo *info, const char *kind, const ImgReference *named)
   g_ptr_array_add (info->references, reference);
 }
 
+/* Guest bytes, description, content of a raw disk, and what the image names: backing file, its
+ * format, data file. */
+#define INSIDE "(t" IMG_PACK_DESCRIPTION IMG_PACK_CONTENT "ayayay)"
+
+typedef struct
+{
+  ImgFile *file;               /* borrowed */
+  const char *format;          /* constant */
+  const ImgGatePolicy *policy; /* borrowed; for an inspection */
+} Look;
+
+/* In the sandbox. */
+static GVariant *
+describe (gpointer closure, GError **error)
+{
+  const Look *look = closure;
+  g_autoptr (ImgDisk) disk = img_disk_open (look->file, look->format, error);
+  g_auto (ImgDescription) description = { 0 };
+  ImgContent content = { 0 };
+
+  if (disk == NULL || !img_disk_describe (disk, &description, error))
+    return NULL;
+  if (g_str_equal (look->format, "raw"))
+    img_content_guess (look->file, &content);
+  GVariant *packed
+      = g_variant_new ("(t@" IMG_PACK_DESCRIPTION "@" IMG_PACK_CONTENT "@ay@ay@ay)", disk->size,
+                       img_pack_description (&description), img_pack_content (&content),
+                       img_pack_text (disk->backing.name), img_pack_text (disk->backing.format),
+                       img_pack_text (disk->data_file.name));
+  img_content_clear (&content);
+  return packed;
+}
+
+static void
+take_references (ImgInfo *info, GVariant *packed)
+{
+  g_autoptr (GVariant) backing = g_variant_get_child_value (packed, 3);
+  g_autoptr (GVariant) format = g_variant_get_child_value (packed, 4);
+  g_autoptr (GVariant) data_file = g_variant_get_child_value (packed, 5);
+
+  info->backing.name = img_unpack_text (backing);
+  info->data_file.name = img_unpack_text (data_file);
+  if (info->backing.name != NULL)
+    {
+      info->backing.format = img_unpack_text (format);
+      info->full_backing_name = img_gate_full_name (info->path, info->backing.name);
+    }
+  info->references = g_ptr_array_new_with_free_func (free_reference);
+  add_reference (info, "backing file", &info->backing);
+  add_reference (info, "data file", &info->data_file);
+}
+
 /* What is known only once the format is. */
 static gboolean
 look_inside (ImgInfo *info, ImgFile *file, GError **error)
 {
-  g_autoptr (ImgDisk) disk = img_disk_open (file, info->format, error);
-  if (disk == NULL || !img_disk_describe (disk, &info->description, error))
+  Look look = { .file = file, .format = info->format };
+  ImgSandboxCall call = { .work = describe, .type = INSIDE, .closure = &look, .memory = MEMORY };
+  g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
+  guint64 size;
+
+  if (packed == NULL)
     return FALSE;
+  g_autoptr (GVariant) description = g_variant_get_child_value (packed, 1);
+  g_autoptr (GVariant) content = g_variant_get_child_value (packed, 2);
+  g_variant_get_child (packed, 0, "t", &size);
+  img_unpack_description (description, &info->description);
   info->is_raw = g_str_equal (info->format, "raw");
-  info->virtual_size = info->is_raw ? img_size_round_up (disk->size, SECTOR) : disk->size;
-  info->backing.name = g_strdup (disk->backing.name);
-  info->data_file.name = g_strdup (disk->data_file.name);
-  if (info->backing.name != NULL)
-    {
-      info->backing.format = g_strdup (disk->backing.format);
-      info->full_backing_name = img_gate_full_name (info->path, info->backing.name);
-    }
-  info->references = g_ptr_array_new_with_free_func (free_reference);
-  add_reference (info, "backing file", &disk->backing);
-  add_reference (info, "data file", &disk->data_file);
+  info->virtual_size = info->is_raw ? img_size_round_up (size, SECTOR) : size;
   if (info->is_raw)
-    img_content_guess (file, &info->content);
+    img_unpack_content (content, &info->content);
+  take_references (info, packed);
   return TRUE;
 }
 
@@ -98,6 +154,16 @@ img_info_new (const char *path, ImgUse use, const ImgOpenParams *params, GError 
   return g_steal_pointer (&info);
 }
 
+/* In the sandbox. */
+static GVariant *
+inspect (gpointer closure, GError **error)
+{
+  const Look *look = closure;
+  g_autoptr (ImgInspection) inspection
+      = img_inspect (look->file, look->format, look->policy, error);
+  return inspection == NULL ? NULL : img_pack_inspection (inspection);
+}
+
 ImgInspection *
 img_info_inspect (const char *path, const ImgOpenParams *params, GError **error)
 {
@@ -106,11 +172,17 @@ img_info_inspect (const char *path, const ImgOpenParams *params, GError **error)
 
   any.any_format = TRUE;
   g_autoptr (ImgFile) file = img_open (path, IMG_USE_INFO, &any, &format, error);
-  g_autoptr (ImgInspection) inspection
-      = file == NULL ? NULL : img_inspect (file, format, &params->policy, error);
-  return inspection != NULL && img_file_verify_lock (file, NULL, error)
-             ? g_steal_pointer (&inspection)
-             : NULL;
+  if (file == NULL)
+    return NULL;
+  Look look = { .file = file, .format = format, .policy = &params->policy };
+  ImgSandboxCall call
+      = { .work = inspect, .type = IMG_PACK_INSPECTION, .closure = &look, .memory = MEMORY };
+  g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
+  if (packed == NULL || !img_file_verify_lock (file, NULL, error))
+    return NULL;
+  ImgInspection *inspection = img_inspection_new (file, format);
+  img_unpack_inspection (packed, inspection);
+  return inspection;
 }
 
 /* ---- chains ---- */

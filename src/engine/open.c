@@ -10,8 +10,10 @@
 #include "disk/detect.h"
 #include "disk/probe.h"
 #include "engine/lock-status.h"
+#include "engine/pack.h"
 #include "engine/verdict.h"
 #include "file/inode-registry.h"
+#include "sandbox/call.h"
 
 /* Whose locks @set runs into, as one sentence; NULL if they are gone by now. */
 static char *
@@ -207,4 +209,54 @@ img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrAr
     return NULL;
   g_ptr_array_add (files, file);
   return img_open_disk_in (file, format, use, params, files, error);
+}
+
+/* What an image is opened for only to learn the name. */
+typedef struct
+{
+  ImgFile *file;      /* borrowed */
+  const char *format; /* borrowed */
+} Naming;
+
+/* In the sandbox. */
+static GVariant *
+name_data_file (gpointer closure, GError **error)
+{
+  const Naming *naming = closure;
+  g_autoptr (ImgDisk) disk = img_disk_open (naming->file, naming->format, error);
+  return disk == NULL ? NULL : img_pack_text (disk->data_file.name);
+}
+
+gboolean
+img_open_data_file (ImgFile *file, const char *format, ImgUse use, const ImgOpenParams *params,
+                    ImgFile **data, GError **error)
+{
+  Naming naming = { .file = file, .format = format };
+  ImgSandboxCall call = { .work = name_data_file,
+                          .type = IMG_PACK_TEXT,
+                          .closure = &naming,
+                          .memory = G_GUINT64_CONSTANT (1) << 30 };
+  Behind behind = { .params = params,
+                    .use = use,
+                    .no_devices = !params->policy.allow_devices && !img_file_is_device (file) };
+  g_auto (ImgGatePath) path = { 0 };
+  g_autoptr (ImgRoot) root = NULL;
+  g_autoptr (GVariant) name = img_sandbox_run (&call, error);
+
+  *data = NULL;
+  if (name == NULL)
+    return FALSE;
+  g_autofree char *text = img_unpack_text (name);
+  ImgReference reference = { .name = text };
+  if (text == NULL)
+    return TRUE;
+  if (!img_open_root (img_file_path (file), &params->policy, &root, error)
+      || !img_gate_resolve (img_file_path (file), "data file", &reference, &path, error))
+    return FALSE;
+  behind.root = root;
+  g_autoptr (ImgFile) opened = open_behind (path.path, &behind, error);
+  if (opened == NULL || !img_gate_check (file, "data file", TRUE, opened, &params->policy, error))
+    return FALSE;
+  *data = g_steal_pointer (&opened);
+  return TRUE;
 }

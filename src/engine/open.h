@@ -54,3 +54,9 @@ ImgDisk *img_open_disk (const char *path, ImgUse use, const ImgOpenParams *param
 G_GNUC_WARN_UNUSED_RESULT
 ImgDisk *img_open_disk_in (ImgFile *file, const char *format, ImgUse use,
                            const ImgOpenParams *params, GPtrArray *files, GError **error);
+
+/* Open the data file that the image in @file of the format called @format names, likewise;
+ * *@data NULL: it names none. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_open_data_file (ImgFile *file, const char *format, ImgUse use,
+                             const ImgOpenParams *params, ImgFile **data, GError **error);

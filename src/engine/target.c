@@ -14,6 +14,8 @@
 #include "file/node.h"
 #include "file/output.h"
 #include "file/zero.h"
+#include "lock/remote.h"
+#include "sandbox/call.h"
 
 /* In microseconds. */
 #define LEAST_PATIENCE (300 * G_TIME_SPAN_MILLISECOND)
@@ -416,11 +418,9 @@ open_data_file (ImgTarget *target, GPtrArray *sources, GError **error)
 
 /* An image without its data, or with older data, would be wrong; data without an image is only
  * useless. */
-static gboolean
-publish_data (gpointer closure, GError **error)
+gboolean
+img_target_publish_data (ImgTarget *target, GError **error)
 {
-  ImgTarget *target = closure;
-
   if (target->data != NULL && !target->data_is_there)
     {
       if (!img_output_publish (target->data, error))
@@ -428,6 +428,14 @@ publish_data (gpointer closure, GError **error)
       target->data_is_there = TRUE;
     }
   return TRUE;
+}
+
+/* Who may do that is asked. */
+static gboolean
+ask_for_data (gpointer closure, GError **error)
+{
+  const ImgTarget *target = closure;
+  return target->data == NULL || img_sandbox_ask (error);
 }
 
 static gboolean
@@ -445,7 +453,7 @@ prepare_image (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sou
           .sparse_size
           = params->create.preallocation == IMG_PREALLOCATION_FULL ? 0 : params->copy.sparse_size,
           .backing_disk = backing,
-          .before_valid = publish_data,
+          .before_valid = ask_for_data,
           .closure = target };
 
   if (!open_data_file (target, sources, error)
@@ -587,10 +595,27 @@ img_target_spoil (const ImgTarget *target, const GError *error)
     (void)!img_file_flush (target->file, NULL);
 }
 
+/* A local file system has told nobody of an error yet, and tells whoever flushes next. */
+static gboolean
+settle (const ImgTarget *target, ImgFile *file, gboolean is_long, GError **error)
+{
+  if (file == NULL || (!is_long && img_remote_kind (img_file_fd (file)) == IMG_REMOTE_NOT))
+    return TRUE;
+  return target->params->is_durable ? img_file_flush (file, error)
+                                    : img_file_collect_errors (file, error);
+}
+
+gboolean
+img_target_settle (ImgTarget *target, gboolean is_long, GError **error)
+{
+  return (target->data == NULL || settle (target, img_output_file (target->data), is_long, error))
+         && settle (target, file_of (target), is_long, error);
+}
+
 gboolean
 img_target_finish (ImgTarget *target, GError **error)
 {
-  if (!publish_data (target, error))
+  if (!img_target_publish_data (target, error))
     return FALSE;
   if (target->output != NULL)
     return img_output_publish (target->output, error);

@@ -18,6 +18,15 @@ ImgTarget *img_target_open (const ImgConvertParams *params, guint64 size, ImgDis
 /* What to write to; borrowed. */
 ImgDisk *img_target_disk (ImgTarget *target);
 
+/* For the process that wrote, before it ends: have the errors that a file server would tell nobody
+ * else, or if there is much to wait for, @is_long, all of it on the disk. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_target_settle (ImgTarget *target, gboolean is_long, GError **error);
+
+/* Put the data file of the image in place; once. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_target_publish_data (ImgTarget *target, GError **error);
+
 /* All is written: flush it, and put it in place. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_target_finish (ImgTarget *target, GError **error);

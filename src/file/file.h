@@ -54,6 +54,11 @@ gboolean img_file_write (ImgFile *file, guint64 offset, const void *buffer, gsiz
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_file_resize (ImgFile *file, guint64 size, GError **error);
 
+/* Have the errors that file servers keep until a file is closed, when nobody wants to wait for the
+ * disk. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_file_collect_errors (ImgFile *file, GError **error);
+
 /* Bring what was written, and the size, to the disk (fsync(2)). A failure is final: the kernel may
  * have thrown the data away, so it is not tried again and every later call fails too. */
 G_GNUC_WARN_UNUSED_RESULT

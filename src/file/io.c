@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "file/file-private.h"
 #include "file/rwf.h"
+#include "lock/remote.h"
 
 /* What reads and writes through the page cache are best multiples of. */
 #define CACHED_ALIGNMENT 4096
@@ -141,6 +142,21 @@ img_file_flush (ImgFile *file, GError **error)
                             file->safe_path);
   img_pages_drop_written (file);
   return TRUE;
+}
+
+/* Closing a copy of the descriptor brings them out while nothing has happened yet, but would take
+ * POSIX locks away. */
+gboolean
+img_file_collect_errors (ImgFile *file, GError **error)
+{
+  int fd = file->inode->fd;
+
+  if (img_lock_kind (img_file_lock (file)) == IMG_LOCK_POSIX)
+    return img_remote_kind (fd) == IMG_REMOTE_NOT || img_file_flush (file, error);
+  int copy = fcntl (fd, F_DUPFD_CLOEXEC, 0);
+  if (copy >= 0 && (close (copy) == 0 || errno == EINTR))
+    return TRUE;
+  return img_throw_errno (error, "cannot finish writing '%s'", file->safe_path);
 }
 
 gboolean

@@ -238,23 +238,6 @@ set_attributes (const ImgOutput *output, GError **error)
          || img_throw_errno (error, "cannot set the mode of '%s'", output->safe_path);
 }
 
-/* The errors that file servers keep until a file is closed, when nobody wants to wait for the disk.
- * Closing a copy of the descriptor brings them out while nothing has happened yet, but would take
- * POSIX locks away. */
-static gboolean
-collect_errors (const ImgOutput *output, GError **error)
-{
-  ImgFile *file = img_part_file (output->part);
-  int fd = img_file_fd (file);
-
-  if (img_lock_kind (img_file_lock (file)) == IMG_LOCK_POSIX)
-    return img_remote_kind (fd) == IMG_REMOTE_NOT || img_file_flush (file, error);
-  int copy = fcntl (fd, F_DUPFD_CLOEXEC, 0);
-  if (copy >= 0 && (close (copy) == 0 || errno == EINTR))
-    return TRUE;
-  return img_throw_errno (error, "cannot finish writing '%s'", output->safe_path);
-}
-
 /* That both names are what they were. */
 static gboolean
 check_names (const ImgOutput *output, GError **error)
@@ -323,7 +306,8 @@ img_output_publish (ImgOutput *output, GError **error)
 
   if (!verify_locks (output, error) || !set_attributes (output, error))
     return FALSE;
-  if (output->params.is_durable ? !img_file_flush (file, error) : !collect_errors (output, error))
+  if (output->params.is_durable ? !img_file_flush (file, error)
+                                : !img_file_collect_errors (file, error))
     return FALSE;
   if (!check_names (output, error) || !move (output, error))
     return FALSE;

@@ -114,9 +114,54 @@ leaky() {
   done
   make_image
   run -0 imgtool check --data disk.qcow2
-  qemu-img create -q -f qcow2 -o data_file=data.raw disk.qcow2 4M
-  run -1 --separate-stderr imgtool check --data disk.qcow2
-  expect_message "its content is in another file, which a check does not read"
+}
+
+@test "--data: content in a data file, which may be cut or forbidden" {
+  for raw in off on; do
+    make_image -o data_file=data.raw,data_file_raw=$raw
+    run -0 imgtool check --data disk.qcow2
+    truncate -s 832K data.raw # cluster 13 begins where it ends
+    run -0 imgtool check disk.qcow2
+    run -2 --separate-stderr imgtool check --data disk.qcow2
+    [[ $stderr == *": content at offset 851968 of the data file, which ends at 851968 (guest bytes 851968 to 917503)"* ]]
+    run -2 --separate-stderr imgtool check --data --output=json disk.qcow2
+    jq -e '.["finding-counts"].data == 3' <<<"$output"
+  done
+  mkdir images
+  make_image -o data_file=data.raw
+  mv disk.qcow2 images
+  qemu-img amend -f qcow2 -o data_file="$DIR/data.raw" images/disk.qcow2 2>/dev/null ||
+    skip "no qemu-img that renames data files"
+  run -1 --separate-stderr imgtool check --data images/disk.qcow2
+  expect_message "--allow-data-file permits that"
+  run -0 imgtool check --data --allow-data-file images/disk.qcow2
+  run -1 --separate-stderr imgtool check --data --allow-data-file --chain-under=images images/disk.qcow2
+  hold_io writer -f raw data.raw
+  run -1 --separate-stderr imgtool check --data --allow-data-file images/disk.qcow2
+  [[ $stderr == *"It is held by qemu-io"* ]]
+}
+
+@test "--untrusted: nothing is checked of an image that is not safe" {
+  make_image
+  run -0 imgtool check --untrusted disk.qcow2
+  run -1 --separate-stderr imgtool check --untrusted --max-size=2M disk.qcow2
+  expect_message "more than the 2097152 of --max-size"
+  run -1 --separate-stderr imgtool check --max-size=2M disk.qcow2
+  expect_message "more than the 2097152 of --max-size"
+  qemu-img create -q -f qcow2 -b disk.qcow2 -F qcow2 top.qcow2
+  run -1 --separate-stderr imgtool check --untrusted top.qcow2
+  expect_message "'top.qcow2' is not safe to read: it names a backing file: 'disk.qcow2'"
+  run -1 --separate-stderr imgtool check --untrusted --backing-chain top.qcow2
+  expect_message "--untrusted and --backing-chain exclude each other"
+}
+
+@test "--chain-under: what is outside is not checked" {
+  mkdir pool
+  make_image
+  qemu-img create -q -f qcow2 -b ../disk.qcow2 -F qcow2 pool/top.qcow2
+  run -0 imgtool check -b pool/top.qcow2
+  run -1 --separate-stderr imgtool check -b --chain-under=pool pool/top.qcow2
+  [[ $stderr == *"disk.qcow2"*"pool"* ]]
 }
 
 @test "--data: a disk that cannot read, by its clusters" {

@@ -318,7 +318,7 @@ refuses() {
   calls=pread64,preadv,preadv2
   broken=(timeout 60 strace -o /dev/null -P "$PWD/disk.raw" -e "trace=$calls"
     -e "inject=$calls:error=EIO:when=1+2")
-  run -4 --separate-stderr "${broken[@]}" "$IMGTOOL" convert -m 1 --reflink=never --salvage -f raw \
+  run -4 --separate-stderr "${broken[@]}" "$IMGTOOL" convert -m 1 --no-sandbox --reflink=never --salvage -f raw \
     disk.raw copy.raw
   [[ -z $output && ${#stderr_lines[@]} -eq 101 ]]
   line='imgtool: warning: unreadable, replaced by zeros:'
@@ -327,7 +327,7 @@ refuses() {
   # As many bytes differ as it says, or fewer: some were zeros before.
   differing=$(cmp -l disk.raw copy.raw | wc -l)
   ((differing <= BASH_REMATCH[2] && differing > BASH_REMATCH[2] * 9 / 10))
-  run -4 --separate-stderr "${broken[@]}" "$IMGTOOL" convert -q -m 1 --reflink=never --salvage \
+  run -4 --separate-stderr "${broken[@]}" "$IMGTOOL" convert -q -m 1 --no-sandbox --reflink=never --salvage \
     -f raw disk.raw copy.raw
   expect_no_message
 }

@@ -23,6 +23,8 @@ declare -gA PID=()      # of each process that was started, by name
 declare -ga clean_ups=() # commands for the end of the test, run last to first
 
 export LC_ALL=C.UTF-8 TZ=UTC
+# What the sandbox does not allow is a defect here: it ends the program instead of failing.
+export IMGTOOL_SANDBOX=kill
 unset NO_COLOR IMGTOOL_COLOR
 
 setup() {

@@ -288,8 +288,8 @@ make_data() {
   export ASAN_OPTIONS=detect_leaks=0 # which a traced program cannot do
   calls=pread64,preadv,preadv2,copy_file_range
   broken=(strace -o /dev/null -P "$PWD/disk.raw" -e "trace=$calls" -e "inject=$calls:error=EIO")
-  salvage=(convert -m 1 --reflink=never --salvage -f raw disk.raw copy.raw)
-  run -1 "${broken[@]}" bin/qemu-img convert -m 1 --reflink=never -f raw disk.raw copy.raw
+  salvage=(convert -m 1 --no-sandbox --reflink=never --salvage -f raw disk.raw copy.raw)
+  run -1 "${broken[@]}" bin/qemu-img convert -m 1 --no-sandbox --reflink=never -f raw disk.raw copy.raw
   run -4 --separate-stderr timeout 60 "${broken[@]}" "$IMGTOOL" "${salvage[@]}"
   expect_message "imgtool: warning: unreadable, replaced by zeros: offset 0, length 1048576"
   cmp -n 1M copy.raw /dev/zero

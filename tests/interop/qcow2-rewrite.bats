@@ -240,7 +240,7 @@ refuses() {
   qemu-img create -q -f qcow2 disk.qcow2 6M
   truncate -s 6M zero.raw
   # The last write is the header's.
-  strace -f -o trace -e trace=pwrite64,pwritev,pwritev2 "$IMGTOOL" convert -f raw -m1 -n -O qcow2 source.raw disk.qcow2
+  strace -f -o trace -e trace=pwrite64,pwritev,pwritev2 "$IMGTOOL" convert --no-sandbox -f raw -m1 -n -O qcow2 source.raw disk.qcow2
   n=$(grep -c 'pwrite' trace)
   tail -n 2 trace | grep -q ', 36'
   for ((i = 1; i <= n; i++)); do
@@ -248,7 +248,7 @@ refuses() {
     call=$(sed -n "${i}s/.*\(pwrite[v264]*\).*/\1/p" trace)
     nth=$(head -n $i trace | grep -c "$call(")
     strace -f -o /dev/null -e inject="$call:signal=KILL:when=$nth" \
-      "$IMGTOOL" convert -f raw -m1 -n -O qcow2 source.raw disk.qcow2 || :
+      "$IMGTOOL" convert --no-sandbox -f raw -m1 -n -O qcow2 source.raw disk.qcow2 || :
     qemu-img check -q -f qcow2 disk.qcow2 || [[ $? == 3 ]]
     qemu-img compare -f qcow2 -F raw disk.qcow2 zero.raw >/dev/null
   done

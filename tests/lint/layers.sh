@@ -6,13 +6,14 @@
 
 declare -A may=(
   [base]=""
+  [sandbox]="base"
   [lock]="base"
   [holder]="base lock"
   [file]="base lock"
   [disk]="base file"
   [format]="base file disk"
-  [engine]="base lock holder file disk"
-  [cli]="base disk engine"
+  [engine]="base sandbox lock holder file disk"
+  [cli]="base sandbox disk engine"
 )
 
 rooms_are_known() {

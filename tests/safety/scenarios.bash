@@ -61,10 +61,20 @@ tool() {
   timeout --foreground -s KILL 60 "$TOOL" "$@" >tool.out 2>tool.err </dev/null || code=$?
 }
 
+# one_process FAULT COMMAND...: sets one_process to the words with which imgtool is one process, if the
+# fault is to end or to stop all of it
+one_process() {
+  one_process=("${@:2}")
+  [[ $1 != *:kill:* && $1 != *:stop:* ]] || ! "$TOOL" "$2" --help 2>/dev/null | grep -q no-sandbox ||
+    one_process=("$2" --no-sandbox "${@:3}")
+}
+
 # faulty FAULT ARG...: the same with one of its calls going wrong (see fault-shim.c)
 faulty() {
   local fault=$1
   shift
+  one_process "$fault" "$@"
+  set -- "${one_process[@]}"
   code=0
   rm -f fault.log
   timeout --foreground -s KILL 60 env "FAULT=$fault" "FAULT_LOG=$PWD/fault.log" "LD_PRELOAD=$SHIM" \
@@ -81,6 +91,8 @@ fault_fired() {
 start_faulty() {
   local fault=$1
   shift
+  one_process "$fault" "$@"
+  set -- "${one_process[@]}"
   rm -f fault.log
   env --default-signal=INT,TERM,HUP "FAULT=$fault" "FAULT_LOG=$PWD/fault.log" "LD_PRELOAD=$SHIM" \
     "ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" \

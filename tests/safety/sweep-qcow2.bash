@@ -10,7 +10,7 @@
 # qcow2_sources [convert's option]...: also sets HOW
 qcow2_sources() {
   sweep_sources
-  HOW=(convert -m 1 -f raw -O qcow2 "$@" src.raw)
+  HOW=(convert -m 1 --no-sandbox -f raw -O qcow2 "$@" src.raw)
   "$IMGTOOL" convert -f raw -O qcow2 old.raw old.qcow2
   right_image
 }

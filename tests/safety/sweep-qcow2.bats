@@ -113,7 +113,7 @@ kills() {
   qcow2_sources -o "data_file=$PWD/work/t.data" # QEMU looks from where it runs
   kills new
   kills in-place
-  HOW=(convert -m 1 -f raw -O qcow2 src.raw)
+  HOW=(convert -m 1 --no-sandbox -f raw -O qcow2 src.raw)
   right_image
   sweep_device
   [[ ${SWEEP-} != long ]] || kills device

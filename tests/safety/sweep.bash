@@ -3,8 +3,9 @@
 # Every call of the system that a copy makes goes wrong once, and what is left is looked at.
 #
 # A copy is described by its KIND: new (no target yet), old (over an old target), in-place (convert
-# -n), stdout. Other formats have more, and functions of their own (sweep-qcow2.bash). strace counts the calls of each name, so the copy must have one thread (-m 1) and
-# the same calls each time. POINTS counts what was tried, FINDINGS has what was wrong.
+# -n), stdout. Other formats have more, and functions of their own (sweep-qcow2.bash). strace counts
+# the calls of each name, so the copy must be one process with one thread (--no-sandbox, -m 1) and
+# have the same calls each time. POINTS counts what was tried, FINDINGS has what was wrong.
 
 POINTS=0 FAILED=0
 declare -a FINDINGS=()
@@ -41,7 +42,7 @@ reset_target() {
 
 # copy_words KIND: sets WORDS, the command
 copy_words() {
-  WORDS=("$IMGTOOL" convert -m 1 -f raw -O raw)
+  WORDS=("$IMGTOOL" convert -m 1 --no-sandbox -f raw -O raw)
   case $1 in
     in-place) WORDS+=(-n src.raw work/t.raw) ;;
     stdout) WORDS+=(src.raw -) ;;
@@ -193,7 +194,8 @@ random_kills() {
     reset_target "$kind"
     at=$((SRANDOM % whole + 1))
     code=0
-    timeout -s KILL "$(printf '%d.%06d' $((at / 1000000)) $((at % 1000000)))" "${WORDS[@]}" \
+    # In the foreground timeout(1) waits for the end of what it has killed.
+    timeout --foreground -s KILL "$(printf '%d.%06d' $((at / 1000000)) $((at % 1000000)))" "${WORDS[@]}" \
       >copy.out 2>copy.err </dev/null || code=$?
     POINTS=$((POINTS + 1))
     ((code != 137)) || KILLED=$((KILLED + 1))

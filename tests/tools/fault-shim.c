@@ -13,7 +13,9 @@
  *
  * Groups: read, write, sync, resize, allocate, close, open, rename, link, unlink, seek, clone,
  * malloc. The two descriptors of copy_file_range are a read and a write. A close that fails has
- * closed. malloc is watched if the library was built with -DFAULT_MALLOC. It needs glibc. */
+ * closed. A child that is forked is watched like the program, except that kill and stop end only
+ * the process that makes the call. malloc is watched if the library was built with -DFAULT_MALLOC.
+ * It needs glibc. */
 #undef _FILE_OFFSET_BITS /* both names of each call are ours, off_t has 64 bits anyway */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -29,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -50,8 +53,15 @@ static struct
   long long start, end; /* of the bytes that are meant; END 0: wherever */
 } rule;
 
-static atomic_ulong n_calls;
+/* In memory that a forked child shares: what is counted are the calls of all. */
+static atomic_ulong *n_calls;
 static int log_fd = -1;
+
+/* A child that gives up its rights (a sandbox) cannot ask where a descriptor leads: what was open
+ * when it was forked is known by then. */
+#define MOST_FDS 256
+static char *known_paths[MOST_FDS];
+static bool is_child;
 
 static const struct
 {
@@ -90,6 +100,9 @@ begin (void)
 {
   const char *text = getenv ("FAULT");
   const char *log = getenv ("FAULT_LOG");
+  n_calls = mmap (NULL, sizeof *n_calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (n_calls == MAP_FAILED)
+    die ("no memory");
   if (log != NULL)
     log_fd
         = (int)syscall (SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -142,7 +155,7 @@ watch_path (const char *group, const char *call, const char *path, long long off
   bool is_due = false;
   if (is_meant (group, call, offset, length))
     {
-      unsigned long n = atomic_fetch_add (&n_calls, 1) + 1;
+      unsigned long n = atomic_fetch_add (n_calls, 1) + 1;
       is_due = n == rule.nth || (rule.and_later && n >= rule.nth);
     }
   write_log (group, call, path, offset, length, is_due);
@@ -150,7 +163,7 @@ watch_path (const char *group, const char *call, const char *path, long long off
     return FAULT_NONE;
   if (rule.signal != 0)
     {
-      (void)syscall (SYS_kill, getpid (), rule.signal);
+      (void)syscall (SYS_tgkill, getpid (), syscall (SYS_gettid), rule.signal);
       return FAULT_NONE;
     }
   if (rule.is_slow)
@@ -164,15 +177,31 @@ watch_path (const char *group, const char *call, const char *path, long long off
   return rule.is_short ? FAULT_SHORT : FAULT_ERRNO;
 }
 
+static void
+find_path (int fd, char path[PATH_MAX])
+{
+  char link[64];
+  ssize_t n = -1;
+
+  if (is_child)
+    {
+      const char *known = fd >= 0 && fd < MOST_FDS ? known_paths[fd] : NULL;
+      snprintf (path, PATH_MAX, "%s", known == NULL ? "" : known);
+      return;
+    }
+  snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
+  n = readlink (link, path, PATH_MAX - 1);
+  path[n > 0 ? n : 0] = '\0';
+}
+
 static Fault
 watch (const char *group, const char *call, int fd, long long offset, long long length)
 {
+  char path[PATH_MAX];
+
   if (!rule.is_on && log_fd < 0)
     return FAULT_NONE;
-  char link[64], path[PATH_MAX];
-  snprintf (link, sizeof link, "/proc/self/fd/%d", fd);
-  ssize_t n = readlink (link, path, sizeof path - 1);
-  path[n > 0 ? n : 0] = '\0';
+  find_path (fd, path);
   return watch_path (group, call, path, offset, length);
 }
 
@@ -342,6 +371,23 @@ close (int fd)
       mode = va_arg (args, mode_t);           \
       va_end (args);                          \
     }
+
+pid_t
+fork (void)
+{
+  REAL (fork);
+  char path[PATH_MAX];
+
+  for (int i = 0; i < MOST_FDS; i++)
+    {
+      free (known_paths[i]);
+      find_path (i, path);
+      known_paths[i] = *path == '\0' ? NULL : strdup (path);
+    }
+  pid_t pid = real ();
+  is_child = is_child || pid == 0;
+  return pid;
+}
 
 #define OPEN(name)                            \
   int name (const char *path, int flags, ...) \

@@ -12,6 +12,8 @@
  *   getlk   asking fails with ENOSYS, locking works
  *   lease   F_SETLEASE fails with EINVAL: nothing can be proven by taking a lease
  *   openat2 that call fails with ENOSYS: a kernel before 5.6
+ *   landlock there is no Landlock
+ *   seccomp there are no further seccomp filters
  */
 
 #include <errno.h>
@@ -53,16 +55,19 @@ typedef struct
   const char *name;
   unsigned int error;
   unsigned int commands[6]; /* of fcntl(); 0 ends the list, and an empty one is for another call */
-  unsigned int call;        /* that one, whatever its arguments are */
+  unsigned int call;        /* that one, whatever its arguments are ... */
+  unsigned int argument;    /* ... or with this as the first; 0: any */
 } Lack;
 
 static const Lack lacks[] = {
-  { "ofd", EINVAL, { OFD_GETLK, OFD_SETLK, OFD_SETLKW }, 0 },
-  { "all", ENOLCK, { GETLK, SETLK, SETLKW, OFD_GETLK, OFD_SETLK, OFD_SETLKW }, 0 },
-  { "setlk", ENOLCK, { SETLK, SETLKW, OFD_SETLK, OFD_SETLKW }, 0 },
-  { "getlk", ENOSYS, { GETLK, OFD_GETLK }, 0 },
-  { "lease", EINVAL, { SETLEASE }, 0 },
-  { "openat2", ENOSYS, { 0 }, SYS_openat2 },
+  { "ofd", EINVAL, { OFD_GETLK, OFD_SETLK, OFD_SETLKW }, 0, 0 },
+  { "all", ENOLCK, { GETLK, SETLK, SETLKW, OFD_GETLK, OFD_SETLK, OFD_SETLKW }, 0, 0 },
+  { "setlk", ENOLCK, { SETLK, SETLKW, OFD_SETLK, OFD_SETLKW }, 0, 0 },
+  { "getlk", ENOSYS, { GETLK, OFD_GETLK }, 0, 0 },
+  { "lease", EINVAL, { SETLEASE }, 0, 0 },
+  { "openat2", ENOSYS, { 0 }, SYS_openat2, 0 },
+  { "landlock", ENOSYS, { 0 }, 444, 0 },
+  { "seccomp", EINVAL, { 0 }, SYS_prctl, PR_SET_SECCOMP },
 };
 
 static const Lack *
@@ -92,9 +97,17 @@ install (const Lack *lack)
                                             (unsigned char)(yes), (unsigned char)(no))
 
   STATEMENT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, arch));
-  JUMP (THIS_ARCH, 0, 3 + 2 * commands + (lack->call != 0 ? 2 : 0));
+  JUMP (THIS_ARCH, 0, 3 + 2 * commands + (lack->call == 0 ? 0 : lack->argument == 0 ? 2 : 5));
   STATEMENT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr));
-  if (lack->call != 0)
+  if (lack->call != 0 && lack->argument != 0)
+    {
+      JUMP (lack->call, 0, 4);
+      STATEMENT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, args[0]));
+      JUMP (lack->argument, 0, 1);
+      STATEMENT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | lack->error);
+      STATEMENT (BPF_LD | BPF_W | BPF_ABS, offsetof (struct seccomp_data, nr));
+    }
+  else if (lack->call != 0)
     {
       JUMP (lack->call, 0, 1);
       STATEMENT (BPF_RET | BPF_K, SECCOMP_RET_ERRNO | lack->error);
@@ -122,8 +135,9 @@ main (int argc, char **argv)
 
   if (lack == NULL)
     {
-      fprintf (stderr,
-               "usage: without-locks ofd|all|setlk|getlk|lease|openat2 COMMAND [ARGUMENT]...\n");
+      fprintf (
+          stderr,
+          "usage: without-locks ofd|all|setlk|getlk|lease|openat2|landlock|seccomp COMMAND [ARGUMENT]...\n");
       return 125;
     }
   if (install (lack) != 0)

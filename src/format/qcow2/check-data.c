@@ -11,6 +11,8 @@
 typedef struct
 {
   Qcow2Check *check;
+  ImgFile *file;           /* borrowed: where content lies that is not compressed */
+  guint64 file_size;       /* bytes of it */
   Qcow2Decoders *decoders; /* owned */
   guint8 *buffer;          /* owned */
   gsize size;
@@ -44,8 +46,8 @@ read_together (Reader *reader)
   for (guint64 at = reader->host_offset; at < end;)
     {
       g_autoptr (GError) failure = NULL;
-      guint64 part = MIN (MIN (step, end - at), check->file_size - at);
-      if (!img_file_read (check->q->file, at, reader->buffer, (gsize)part, &failure))
+      guint64 part = MIN (MIN (step, end - at), reader->file_size - at);
+      if (!img_file_read (reader->file, at, reader->buffer, (gsize)part, &failure))
         {
           if (step > check->q->cluster_size)
             {
@@ -102,6 +104,27 @@ read_compressed (Reader *reader, guint64 entry, const ImgFindingPlace *place)
   qcow2_check_tell (check, data.length);
 }
 
+/* Whether the @entry of an L2 table, not of a compressed cluster, has content at @offset. In a data
+ * file there may be some at its very beginning. */
+static gboolean
+has_content (const Qcow2Check *check, guint64 entry, guint64 offset)
+{
+  return (offset & (check->q->cluster_size - 1)) == 0
+         && (offset != 0 || (check->has_data_file && (entry & QCOW2_COPIED) != 0))
+         && (check->has_subclusters || !(entry & QCOW2_READS_AS_ZERO));
+}
+
+/* The image itself was checked for that already. */
+static void
+note_past_data_file (Reader *reader, const ImgFindingPlace *place)
+{
+  if (reader->check->has_data_file)
+    img_check_note (reader->check->result, IMG_FINDING_DATA, 1, place,
+                    ": content at offset %" G_GUINT64_FORMAT
+                    " of the data file, which ends at %" G_GUINT64_FORMAT,
+                    place->host_offset, reader->file_size);
+}
+
 static void
 read_table (Reader *reader, const Qcow2TableRef *ref, const guint8 *table)
 {
@@ -122,9 +145,10 @@ read_table (Reader *reader, const Qcow2TableRef *ref, const guint8 *table)
           read_together (reader); /* they share the buffer */
           read_compressed (reader, entry, &place);
         }
-      else if (offset != 0 && (offset & (q->cluster_size - 1)) == 0 && offset < check->file_size
-               && (check->has_subclusters || !(entry & QCOW2_READS_AS_ZERO)))
+      else if (has_content (check, entry, offset) && offset < reader->file_size)
         read_plain (reader, offset, &place);
+      else if (has_content (check, entry, offset))
+        note_past_data_file (reader, &place);
     }
 }
 
@@ -132,12 +156,13 @@ gboolean
 qcow2_check_data (Qcow2Check *check, GError **error)
 {
   const Qcow2 *q = check->q;
-  g_auto (Reader) reader = { .check = check, .size = MAX (READ_BYTES, (gsize)q->cluster_size) };
+  g_auto (Reader) reader = { .check = check,
+                             .file = check->has_data_file ? check->disk->data : q->file,
+                             .size = MAX (READ_BYTES, (gsize)q->cluster_size) };
 
-  if (check->has_data_file)
-    return img_throw (error, IMG_ERROR_UNSUPPORTED,
-                      "'%s': its content is in another file, which a check does not read",
-                      q->safe_path);
+  if (reader.file == NULL)
+    return img_throw (error, IMG_ERROR_FAILED, "'%s': its data file was not opened", q->safe_path);
+  reader.file_size = img_file_size (reader.file);
   reader.buffer = g_malloc (reader.size);
   reader.decoders
       = qcow2_decoders_new (q->compression, (gsize)q->cluster_size, DECODER_BYTES, NULL);
