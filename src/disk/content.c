@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "disk/content.h"
 
+#include <linux/fs.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -30,12 +32,14 @@ lookup (blkid_probe probe, const char *name)
   return img_text_escape (value, -1);
 }
 
-/* A probe of @fd that has done its work, or NULL. */
+/* A probe of @fd, of a disk with sectors of @sector_bytes (0: as usual), that has done its work, or
+ * NULL. */
 static blkid_probe
-probe_fd (int fd, gboolean with_superblocks)
+probe_fd (int fd, guint sector_bytes, gboolean with_superblocks)
 {
   g_autoptr (ImgBlkidProbe) probe = blkid_new_probe ();
-  if (probe == NULL || blkid_probe_set_device (probe, fd, 0, 0) < 0)
+  if (probe == NULL || blkid_probe_set_device (probe, fd, 0, 0) < 0
+      || (sector_bytes != 0 && blkid_probe_set_sectorsize (probe, sector_bytes) < 0))
     return NULL;
   blkid_probe_enable_superblocks (probe, with_superblocks);
   blkid_probe_set_superblocks_flags (probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_USAGE);
@@ -78,16 +82,51 @@ take_partitions_of_cut_disk (ImgFile *file, ImgContent *content, guint *n_partit
   if (memory < 0 || img_fd_read_at (img_file_fd (file), 0, head, length) != (gssize)length
       || !img_fd_write_all (memory, head, length) || ftruncate (memory, (off_t)LONG_DISK) < 0)
     return;
-  g_autoptr (ImgBlkidProbe) probe = probe_fd (memory, FALSE);
+  g_autoptr (ImgBlkidProbe) probe = probe_fd (memory, 0, FALSE);
   if (probe != NULL)
     take_partitions (probe, content, n_partitions);
+}
+
+/* Where signatures are. */
+#define DEVICE_HEAD ((gsize)4 << 20)
+#define DEVICE_TAIL ((gsize)1 << 20)
+
+static gboolean
+copy_part (ImgFile *file, int memory, guint64 offset, gsize length)
+{
+  g_autofree guint8 *part = g_malloc (length);
+  return img_fd_read_at (img_file_fd (file), offset, part, length) == (gssize)length
+         && img_fd_write_at (memory, offset, part, length);
+}
+
+/* Of a device libblkid asks the system more than the device; it is shown a file that begins and
+ * ends the same. Returns a descriptor, or -1. */
+static int
+copy_device (ImgFile *file)
+{
+  guint64 size = img_file_size (file);
+  gsize head = (gsize)MIN (size, DEVICE_HEAD), tail = (gsize)MIN (size - head, DEVICE_TAIL);
+  g_auto (ImgFd) memory = memfd_create ("imgtool-device", MFD_CLOEXEC);
+
+  return memory >= 0 && ftruncate (memory, (off_t)size) == 0 && copy_part (file, memory, 0, head)
+                 && copy_part (file, memory, size - tail, tail)
+             ? img_fd_steal (&memory)
+             : -1;
 }
 
 static void
 guess_by_blkid (ImgFile *file, ImgContent *content)
 {
   guint n_partitions = 0;
-  g_autoptr (ImgBlkidProbe) probe = probe_fd (img_file_fd (file), TRUE);
+  g_auto (ImgFd) copy = img_file_is_device (file) ? copy_device (file) : -1;
+  g_autoptr (ImgBlkidProbe) probe = NULL;
+  int sector_bytes = 0;
+
+  if (copy < 0 && img_file_is_device (file))
+    return;
+  if (copy >= 0 && ioctl (img_file_fd (file), BLKSSZGET, &sector_bytes) < 0)
+    sector_bytes = 0;
+  probe = probe_fd (copy >= 0 ? copy : img_file_fd (file), (guint)sector_bytes, TRUE);
   if (probe == NULL)
     return;
   g_autofree char *table_type = lookup (probe, "PTTYPE");
