@@ -176,6 +176,22 @@ leaky() {
 'disk.qcow2': Input/output error (guest bytes 262144 to 327679)" ]]
 }
 
+@test "on a terminal, how far a long check has come" {
+  require script
+  qemu-img create -q -f qcow2 -o preallocation=metadata disk.qcow2 400G
+  gcc -O1 -shared -fPIC -o shim.so "$BATS_TEST_DIRNAME/../tools/fault-shim.c" -ldl
+  export ASAN_OPTIONS=verify_asan_link_order=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+  slow="env FAULT=read:slow:20:disk.qcow2 LD_PRELOAD=$PWD/shim.so '$IMGTOOL' check disk.qcow2"
+  script -qec "stty cols 80; $slow" /dev/null >screen
+  tr '\r' '\n' <screen | grep -qE '^check: [0-9.]+ MiB of [0-9.]+ MiB \([0-9]+%\), .* left$'
+  # What is left on the screen is the answer alone.
+  grep -q 'No errors were found on the image.' screen
+  script -qec "stty cols 80; $slow -q" /dev/null >screen
+  [[ ! -s screen ]]
+  run -0 --separate-stderr bash -c "$slow"
+  expect_no_message
+}
+
 @test "memory and time do not follow what a header says" {
   make_image -o cluster_size=512
   truncate -s 4T disk.qcow2 # of 512 bytes each: more clusters than are counted
