@@ -253,3 +253,22 @@ refuses() {
     qemu-img compare -f qcow2 -F raw disk.qcow2 zero.raw >/dev/null
   done
 }
+
+@test "what was there before gives its space back" {
+  source_disk source.raw 16777216
+  imgtool convert -f raw -O qcow2 source.raw disk.qcow2
+  qemu-img snapshot -c kept disk.qcow2
+  before=$(du -k disk.qcow2 | cut -f 1)
+  imgtool convert -l kept disk.qcow2 kept.raw
+  for round in 1 2 3; do
+    head -c 16M /dev/urandom >new.raw
+    imgtool convert -f raw -n -O qcow2 new.raw disk.qcow2
+    run -0 qemu-img check -q -f qcow2 disk.qcow2
+    qemu-img compare -f qcow2 -F raw disk.qcow2 new.raw >/dev/null
+    imgtool convert -l kept disk.qcow2 again.raw
+    cmp kept.raw again.raw
+  done
+  # The snapshot's clusters, and one set of new ones.
+  after=$(du -k disk.qcow2 | cut -f 1)
+  ((after < before + 16384 + 2048))
+}

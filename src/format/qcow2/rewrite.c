@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/size.h"
+#include "file/zero.h"
 #include "format/qcow2/entry.h"
 #include "format/qcow2/repair.h"
 
@@ -208,22 +209,14 @@ write_plan (Qcow2Writer *w, const ImgPlan *plan, guint8 *fields, GError **error)
 /* Count all references anew, with the new L1 table in place of the old one, and write what comes of
  * it behind all else. */
 static gboolean
-write_refcounts (Qcow2Writer *w, guint64 l1_offset, guint8 *fields, GError **error)
+write_refcounts (Qcow2Writer *w, Qcow2Check *check, guint8 *fields, GError **error)
 {
-  Qcow2 q = *(const Qcow2 *)w->previous->state;
-  const ImgDisk disk = { .file = w->file, .state = &q };
-  const ImgCheckParams params = { 0 };
-  g_auto (ImgCheckResult) result = { 0 };
-  g_auto (Qcow2Check) check = { 0 };
   g_autoptr (ImgPlan) plan = img_plan_new ();
 
-  q.l1_offset = l1_offset;
-  img_check_result_init (&result);
-  qcow2_check_init (&check, &disk, &params, &result);
-  if (!qcow2_check_run (&check, error))
+  if (!qcow2_check_run (check, error))
     return FALSE;
-  check.n_clusters = w->next >> q.cluster_bits;
-  return qcow2_repair_rebuild (&check, plan, error)
+  check->n_clusters = w->next >> w->layout.cluster_bits;
+  return qcow2_repair_rebuild (check, plan, error)
          && (img_file_is_device (w->file) || img_file_resize (w->file, plan->size, error))
          && write_plan (w, plan, fields, error);
 }
@@ -232,7 +225,47 @@ static gboolean
 switch_over (Qcow2Writer *w, const guint8 *fields, GError **error)
 {
   return (!w->is_durable || img_file_flush (w->file, error))
-         && img_file_write (w->file, TABLES_AT, fields, TABLES_LENGTH, error);
+         && img_file_write (w->file, TABLES_AT, fields, TABLES_LENGTH, error)
+         && (!w->is_durable || img_file_flush (w->file, error));
+}
+
+/* What nobody refers to any more, the old content among it, takes no space. */
+static void
+give_back (Qcow2Writer *w, const Qcow2Check *check)
+{
+  guint64 begin = 0;
+
+  for (guint64 i = 0; i <= check->n_clusters; i++)
+    {
+      if (i < check->n_clusters && qcow2_counts_get (check->counts, i) == 0)
+        continue;
+      if (begin < i
+          && !img_file_zero (w->file, begin << w->layout.cluster_bits,
+                             (i - begin) << w->layout.cluster_bits,
+                             IMG_ZERO_MAY_UNMAP | IMG_ZERO_NO_FALLBACK, NULL))
+        return; /* it can do without */
+      begin = i + 1;
+    }
+}
+
+/* The tables as they will be, for who counts the references. */
+static gboolean
+finish_with (Qcow2Writer *w, guint64 l1_offset, guint8 *fields, GError **error)
+{
+  Qcow2 q = *(const Qcow2 *)w->previous->state;
+  const ImgDisk disk = { .file = w->file, .state = &q };
+  const ImgCheckParams params = { 0 };
+  g_auto (ImgCheckResult) result = { 0 };
+  g_auto (Qcow2Check) check = { 0 };
+
+  q.l1_offset = l1_offset;
+  img_check_result_init (&result);
+  qcow2_check_init (&check, &disk, &params, &result);
+  if (!write_refcounts (w, &check, fields, error) || !switch_over (w, fields, error))
+    return FALSE;
+  if (!img_file_is_device (w->file))
+    give_back (w, &check);
+  return TRUE;
 }
 
 gboolean
@@ -247,5 +280,5 @@ qcow2_rewrite_finish (Qcow2Writer *w, guint64 size, GError **error)
     return FALSE;
   img_store_be32 (fields, q->l1_entries);
   img_store_be64 (fields + 4, l1_offset);
-  return write_refcounts (w, l1_offset, fields, error) && switch_over (w, fields, error);
+  return finish_with (w, l1_offset, fields, error);
 }
