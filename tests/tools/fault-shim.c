@@ -411,6 +411,29 @@ OPEN (open64)
 OPENAT (openat)
 OPENAT (openat64)
 
+/* What open() without a mode becomes in a program that was built with _FORTIFY_SOURCE. */
+#define OPEN_FORTIFIED(name)              \
+  int name (const char *path, int flags); \
+  int name (const char *path, int flags)  \
+  {                                       \
+    REAL (name);                          \
+    MEET_PATH ("open", #name, path);      \
+    return real (path, flags);            \
+  }
+OPEN_FORTIFIED (__open_2)
+OPEN_FORTIFIED (__open64_2)
+
+#define OPENAT_FORTIFIED(name)                        \
+  int name (int folder, const char *path, int flags); \
+  int name (int folder, const char *path, int flags)  \
+  {                                                   \
+    REAL (name);                                      \
+    MEET_PATH ("open", #name, path);                  \
+    return real (folder, path, flags);                \
+  }
+OPENAT_FORTIFIED (__openat_2)
+OPENAT_FORTIFIED (__openat64_2)
+
 int
 rename (const char *from, const char *to)
 {
