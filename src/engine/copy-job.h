@@ -50,7 +50,8 @@ typedef struct
 
   /* Under the other mutex, which may be taken inside the first. */
   GMutex mutex;
-  GCond turn_changed;
+  GCond has_failed;             /* error has been set */
+  GCond turns[IMG_MAX_WORKERS]; /* for the piece of that number, modulo: no more are on the way */
   guint64 turn;
   GError *error; /* owned; the first */
   ImgProgressState state;

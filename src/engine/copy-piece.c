@@ -36,7 +36,7 @@ img_piece_await_turn (ImgCopyJob *job, const ImgPiece *piece)
 {
   g_mutex_lock (&job->mutex);
   while (job->turn != piece->number && job->error == NULL)
-    g_cond_wait (&job->turn_changed, &job->mutex);
+    g_cond_wait (&job->turns[piece->number % IMG_MAX_WORKERS], &job->mutex);
   gboolean goes_on = job->error == NULL;
   g_mutex_unlock (&job->mutex);
   return goes_on;
@@ -47,7 +47,7 @@ img_piece_end_turn (ImgCopyJob *job)
 {
   g_mutex_lock (&job->mutex);
   job->turn++;
-  g_cond_broadcast (&job->turn_changed);
+  g_cond_signal (&job->turns[job->turn % IMG_MAX_WORKERS]);
   g_mutex_unlock (&job->mutex);
 }
 

@@ -133,7 +133,9 @@ fail (ImgCopyJob *job, GError *failure)
     job->error = failure;
   else
     g_error_free (failure);
-  g_cond_broadcast (&job->turn_changed);
+  g_cond_broadcast (&job->has_failed);
+  for (guint i = 0; i < IMG_MAX_WORKERS; i++)
+    g_cond_signal (&job->turns[i]);
   g_mutex_unlock (&job->mutex);
 }
 
@@ -153,7 +155,7 @@ rest (ImgCopyJob *job, gint64 sleep)
   gint64 end = g_get_monotonic_time () + sleep;
 
   g_mutex_lock (&job->mutex);
-  while (job->error == NULL && g_cond_wait_until (&job->turn_changed, &job->mutex, end))
+  while (job->error == NULL && g_cond_wait_until (&job->has_failed, &job->mutex, end))
     continue;
   gboolean goes_on = job->error == NULL;
   g_mutex_unlock (&job->mutex);
@@ -404,7 +406,9 @@ job_init (ImgCopyJob *job)
   job->needs_data = job->digests->len > 0 || params->verify;
   g_mutex_init (&job->taking);
   g_mutex_init (&job->mutex);
-  g_cond_init (&job->turn_changed);
+  g_cond_init (&job->has_failed);
+  for (guint i = 0; i < IMG_MAX_WORKERS; i++)
+    g_cond_init (&job->turns[i]);
 }
 
 static void
@@ -418,7 +422,9 @@ job_clear (ImgCopyJob *job)
   g_clear_error (&job->error);
   g_mutex_clear (&job->taking);
   g_mutex_clear (&job->mutex);
-  g_cond_clear (&job->turn_changed);
+  g_cond_clear (&job->has_failed);
+  for (guint i = 0; i < IMG_MAX_WORKERS; i++)
+    g_cond_clear (&job->turns[i]);
 }
 
 gboolean

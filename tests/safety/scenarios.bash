@@ -178,7 +178,13 @@ cut_power() {
 
 # power_returns: mount it again, which recovers the journal
 power_returns() {
-  umount mnt && mount "$LOOP" mnt
+  # What was killed a moment ago may not have closed yet: a child dies after its parent.
+  local tries
+  for ((tries = 0; tries < 100; tries++)); do
+    ! umount mnt 2>/dev/null || break
+    sleep 0.05
+  done
+  mount "$LOOP" mnt
 }
 
 # ---- losses ---------------------------------------------------------------------------------
