@@ -60,8 +60,11 @@ typedef struct
   gboolean was_empty; /* all of it that is cached was brought in by us */
   gint is_blind;      /* atomic: what is cached is not told to this process */
   gint lacks_dontcache, lacks_batches, lacks_cachestat; /* atomic */
-  GMutex mutex;                                         /* of the members below */
-  ImgReadWindow *windows[IMG_READ_WINDOWS];             /* owned; the oldest first */
+  /* Held while a write to a regular file is in the kernel. File systems let one in at a time;
+   * whoever waits inside spins. */
+  GMutex writing;
+  GMutex mutex;                             /* of the members below */
+  ImgReadWindow *windows[IMG_READ_WINDOWS]; /* owned; the oldest first */
   guint n_windows;
   ImgWriteBatch filling, sent[IMG_WRITE_BATCHES];
   guint n_sent;

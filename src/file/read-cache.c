@@ -221,4 +221,5 @@ img_pages_clear (ImgFile *file)
     finish_window (file, remove_window (pages, 0), FALSE);
   img_pages_drop_written (file);
   g_mutex_clear (&pages->mutex);
+  g_mutex_clear (&pages->writing);
 }

@@ -150,15 +150,22 @@ img_pages_write (ImgFile *file, guint64 offset, const void *buffer, gsize length
   gboolean is_off = file->pages.is_off;
   g_autoptr (GArray) own = is_off ? NULL : find_own (file, offset, length);
   gsize done = 0;
+  gssize put = 0;
 
-  while (done < length)
+  if (!file->is_device)
+    g_mutex_lock (&file->pages.writing);
+  while (done < length && put >= 0)
     {
-      gssize put = img_fd_write_once (file->inode->fd, offset + done, (const char *)buffer + done,
-                                      length - done, flags);
-      if (put < 0)
-        return FALSE;
-      done += (gsize)put;
+      put = img_fd_write_once (file->inode->fd, offset + done, (const char *)buffer + done,
+                               length - done, flags);
+      done += (gsize)MAX (put, 0);
     }
+  int why = errno;
+  if (!file->is_device)
+    g_mutex_unlock (&file->pages.writing);
+  errno = why;
+  if (put < 0)
+    return FALSE;
   return is_off || wrote (file, offset, length, own);
 }
 
