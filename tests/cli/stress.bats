@@ -7,6 +7,8 @@
 # same time, at least one of them meets the other's mark. (Two qemu-io on a raw image may share it;
 # that is QEMU's own rule.) And every imgtool, which waits for its turn, gets it in time.
 #
+# "make check-locks" takes 10,000 holds, with eight processes at a time; HOLDS=... more.
+#
 # STRESS_WRITERS imgtool processes and STRESS_QEMU qemu-io processes do STRESS_ROUNDS rounds each;
 # an imgtool waits up to STRESS_WAIT seconds for its turn.
 
@@ -113,6 +115,14 @@ run_stress() {
   fi
   # QEMU had turns too, or nothing was mixed.
   (($(cat q*.log | grep -c '^won ') > 0))
+  # Nobody is there any more, and nobody is refused.
+  for mode in "${modes[@]}"; do
+    run -0 "$TOOLS/hold-image" "--locking=$mode" --write "$image" 0
+    [[ $output == *held* || $mode == off ]]
+  done
+  [[ $image == *.raw ]] || qemu-img check -q "$image"
+  echo "# $BATS_TEST_DESCRIPTION: $((STRESS_WRITERS * STRESS_ROUNDS)) exclusive holds of imgtool's," \
+    "$(cat q*.log | grep -c '^won ') of qemu-io's" >&3
 }
 
 @test "OFD locks, qcow2" {
