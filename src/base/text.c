@@ -17,6 +17,15 @@ is_harmless (gunichar c)
          && g_unichar_type (c) != G_UNICODE_FORMAT;
 }
 
+/* Without printf: there are images whose names are 64 MiB of such bytes. */
+static void
+append_byte (GString *text, guint8 byte)
+{
+  static const char digits[] = "0123456789abcdef";
+  const char escaped[] = { '\\', 'x', digits[byte >> 4], digits[byte & 0xf] };
+  g_string_append_len (text, escaped, sizeof escaped);
+}
+
 static void
 append_escaped (GString *text, gunichar c)
 {
@@ -27,7 +36,7 @@ append_escaped (GString *text, gunichar c)
   else if (c == '\\')
     g_string_append (text, "\\\\");
   else if (c < 0x80)
-    g_string_append_printf (text, "\\x%02x", c);
+    append_byte (text, (guint8)c);
   else
     g_string_append_printf (text, "\\u{%04x}", c);
 }
@@ -43,7 +52,7 @@ escape (const char *bytes, gssize length, const char *kept)
       gunichar c = g_utf8_get_char_validated (bytes, end - bytes);
       if (c == (gunichar)-1 || c == (gunichar)-2)
         {
-          g_string_append_printf (text, "\\x%02x", (guchar)*bytes++);
+          append_byte (text, (guint8)*bytes++);
           continue;
         }
       if ((c != 0 && c < 0x80 && strchr (kept, (int)c) != NULL) || (c != '\\' && is_harmless (c)))

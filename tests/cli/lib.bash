@@ -67,6 +67,12 @@ as_nobody() {
   setpriv --reuid=65534 --regid=65534 --clear-groups -- "$@"
 }
 
+# is_sanitized: it is built with ASan, which needs terabytes of address space, and does not get on with
+# ptrace and other mallocs
+is_sanitized() {
+  grep -q __asan_init "$IMGTOOL"
+}
+
 # imgtool_for_nobody: a copy that nobody may run, wherever the original lies
 imgtool_for_nobody() {
   mkdir -p bin

@@ -11,11 +11,6 @@ setup_file() {
   export MAKE="perl $BATS_TEST_DIRNAME/make-qcow2.pl"
 }
 
-# is_sanitized: ASan needs more of everything
-is_sanitized() {
-  nm "$IMGTOOL" 2>/dev/null | grep -q __asan_init
-}
-
 # cost STATUS COMMAND...: run with 256 MiB of address space; sets PEAK (KiB) and MS, the processor's
 # time, which does not depend on who else is busy
 cost() {

@@ -10,7 +10,7 @@ load qcow2
 
 # limited COMMAND...: in at most 10 seconds and 256 MiB of address space
 limited() {
-  if nm "$IMGTOOL" 2>/dev/null | grep -q __asan_init; then
+  if is_sanitized; then
     timeout 60 "$@" # which needs terabytes
   else
     (ulimit -v 262144 && exec timeout 10 "$@")

@@ -3,14 +3,19 @@
 #
 # Damaging qcow2 images: numbers in them, by where the format has them.
 
-# put FILE OFFSET BYTES VALUE: a number of 1, 2, 4 or 8 bytes, big endian
-put() {
+# number BYTES VALUE: prints it, big endian
+number() {
   local hex bytes='' i
-  printf -v hex "%0$(($3 * 2))x" "$4"
-  for ((i = ${#hex} - $3 * 2; i < ${#hex}; i += 2)); do
+  printf -v hex "%0$(($1 * 2))x" "$2"
+  for ((i = ${#hex} - $1 * 2; i < ${#hex}; i += 2)); do
     bytes+="\\x${hex:i:2}"
   done
-  printf '%b' "$bytes" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+  printf '%b' "$bytes"
+}
+
+# put FILE OFFSET BYTES VALUE: a number of 1, 2, 4 or 8 bytes, big endian
+put() {
+  number "$3" "$4" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
 # get FILE OFFSET BYTES: prints it in decimal

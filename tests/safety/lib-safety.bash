@@ -13,11 +13,6 @@ shim() {
     "$BATS_TEST_DIRNAME/../tools/fault-shim.c" -ldl
 }
 
-# is_sanitized: the program is built with ASan, which does not get on with ptrace and other mallocs
-is_sanitized() {
-  ldd "$IMGTOOL" | grep -q libasan
-}
-
 # safe ID: play that scenario; nothing may be lost
 safe() {
   local status=0

@@ -82,8 +82,23 @@ read_plain (Reader *reader, guint64 offset, const ImgFindingPlace *place)
   reader->length += size;
 }
 
+/* The content at @place is @length bytes there, and the file ends before. In the image a cluster or
+ * more that is missing was found before. */
 static void
-read_compressed (Reader *reader, guint64 entry, const ImgFindingPlace *place)
+note_missing (Reader *reader, const ImgFindingPlace *place, guint64 length)
+{
+  const Qcow2Check *check = reader->check;
+
+  if (check->has_data_file
+      || place->host_offset + length < reader->file_size + check->q->cluster_size)
+    img_check_note (
+        check->result, IMG_FINDING_DATA, 1, place,
+        ": content at offset %" G_GUINT64_FORMAT " of the %s, which ends at %" G_GUINT64_FORMAT,
+        place->host_offset, check->has_data_file ? "data file" : "file", reader->file_size);
+}
+
+static void
+read_compressed (Reader *reader, guint64 entry, ImgFindingPlace *place)
 {
   Qcow2Check *check = reader->check;
   const Qcow2 *q = check->q;
@@ -92,8 +107,12 @@ read_compressed (Reader *reader, guint64 entry, const ImgFindingPlace *place)
   guint64 offset = entry & ((G_GUINT64_CONSTANT (1) << offset_bits) - 1);
   g_autoptr (GError) failure = NULL;
 
+  place->host_offset = offset;
   if (offset >= check->file_size)
-    return; /* which was said */
+    {
+      note_missing (reader, place, sectors * 512 - offset % 512);
+      return;
+    }
   Qcow2Compressed data
       = { .file = q->file,
           .host_offset = offset,
@@ -114,15 +133,36 @@ has_content (const Qcow2Check *check, guint64 entry, guint64 offset)
          && (check->has_subclusters || !(entry & QCOW2_READS_AS_ZERO));
 }
 
-/* The image itself was checked for that already. */
-static void
-note_past_data_file (Reader *reader, const ImgFindingPlace *place)
+/* How many bytes of its cluster @guest_offset needs, by the @entry in an L2 table, on a disk of
+ * @disk_size bytes. */
+static guint64
+needed (const Qcow2Check *check, const guint8 *entry, guint64 guest_offset, guint64 disk_size)
 {
-  if (reader->check->has_data_file)
-    img_check_note (reader->check->result, IMG_FINDING_DATA, 1, place,
-                    ": content at offset %" G_GUINT64_FORMAT
-                    " of the data file, which ends at %" G_GUINT64_FORMAT,
-                    place->host_offset, reader->file_size);
+  guint64 size = check->q->cluster_size;
+  guint64 seen = guest_offset < disk_size ? MIN (size, disk_size - guest_offset) : 0;
+
+  if (check->has_subclusters)
+    {
+      guint32 has_data = (guint32)img_load_be64 (entry + 8);
+      return MIN (seen, size / 32 * g_bit_storage (has_data) * (has_data != 0));
+    }
+  return seen;
+}
+
+static void
+take_plain (Reader *reader, const guint8 *bytes, const ImgFindingPlace *place, guint64 disk_size)
+{
+  const Qcow2Check *check = reader->check;
+  guint64 offset = place->host_offset;
+  guint64 length = needed (check, bytes, place->guest_offset, disk_size);
+
+  if (check->has_data_file && length > 0 && offset != place->guest_offset)
+    img_check_note (check->result, IMG_FINDING_DATA, 1, place,
+                    ": the entry points to another place of the data file");
+  else if (length > 0 && (length > reader->file_size || offset > reader->file_size - length))
+    note_missing (reader, place, length);
+  else if (offset < reader->file_size)
+    read_plain (reader, offset, place);
 }
 
 static void
@@ -131,10 +171,12 @@ read_table (Reader *reader, const Qcow2TableRef *ref, const guint8 *table)
   Qcow2Check *check = reader->check;
   const Qcow2 *q = check->q;
   const Qcow2Snapshot *snapshot = ref->n_active > 0 ? NULL : check->snapshots->pdata[ref->snapshot];
+  guint64 disk_size = snapshot == NULL ? q->size : snapshot->shown.disk_size;
 
   for (guint64 i = 0; i < q->cluster_size / check->entry_bytes; i++)
     {
-      guint64 entry = img_load_be64 (table + i * check->entry_bytes);
+      const guint8 *bytes = table + i * check->entry_bytes;
+      guint64 entry = img_load_be64 (bytes);
       guint64 offset = entry & QCOW2_OFFSET_MASK;
       ImgFindingPlace place = { .host_offset = offset,
                                 .guest_offset = ref->guest_offset + (i << q->cluster_bits),
@@ -145,10 +187,8 @@ read_table (Reader *reader, const Qcow2TableRef *ref, const guint8 *table)
           read_together (reader); /* they share the buffer */
           read_compressed (reader, entry, &place);
         }
-      else if (has_content (check, entry, offset) && offset < reader->file_size)
-        read_plain (reader, offset, &place);
       else if (has_content (check, entry, offset))
-        note_past_data_file (reader, &place);
+        take_plain (reader, bytes, &place, disk_size);
     }
 }
 
