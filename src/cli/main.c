@@ -81,9 +81,7 @@ run_with (const CliCommand *command, gpointer params, int argc, char **argv)
   g_autofree char **operands = NULL;
   g_autoptr (GString) output = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
-  g_autofree char *name = g_strdup (cli_program_name ());
 
-  argv[0] = name; /* what getopt puts before its messages */
   if (command->command_offset != 0)
     *(char ***)(void *)((char *)params + command->command_offset) = cut_off_command (&argc, argv);
   if (!cli_parse (argc, argv, command->options, params, &operands, &error))

@@ -175,6 +175,46 @@ make_getopt_tables (const CliOption *options, GString *short_options)
   return table;
 }
 
+/* The options that @word, "--so" or "--so=VALUE", may be the beginning of, as "'--some'
+ * '--source'". */
+static char *
+list_beginning_with (const CliOption *options, const char *word)
+{
+  gsize length = strcspn (word + 2, "=");
+  GString *list = g_string_new (NULL);
+
+  for (; options->long_name != NULL; options++)
+    if (strncmp (options->long_name, word + 2, length) == 0)
+      g_string_append_printf (list, "%s'--%s'", list->len == 0 ? "" : " ", options->long_name);
+  return g_string_free (list, FALSE);
+}
+
+/* What getopt_long() would print of @word, where it answered @id, but with foreign text escaped: a
+ * name that a shell found may begin with a dash. */
+static gboolean
+throw_usage (const CliOption *options, int id, const char *word, GError **error)
+{
+  if (optopt >= FIRST_ID)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      id == ':' ? "option '--%s' requires an argument"
+                                : "option '--%s' doesn't allow an argument",
+                      options[optopt - FIRST_ID].long_name);
+  if (optopt != 0)
+    {
+      const char letter = (char)optopt;
+      g_autofree char *safe = img_text_escape (&letter, 1);
+      return img_throw (
+          error, IMG_ERROR_USAGE,
+          id == ':' ? "option requires an argument -- '%s'" : "invalid option -- '%s'", safe);
+    }
+  g_autofree char *safe = img_text_escape (word, -1);
+  g_autofree char *list = list_beginning_with (options, word);
+  if (list[0] == '\0')
+    return img_throw (error, IMG_ERROR_USAGE, "unrecognized option '%s'", safe);
+  return img_throw (error, IMG_ERROR_USAGE, "option '%s' is ambiguous; possibilities: %s", safe,
+                    list);
+}
+
 static const CliOption *
 find_option (const CliOption *options, int id)
 {
@@ -189,18 +229,16 @@ gboolean
 cli_parse (int argc, char **argv, const CliOption *options, gpointer params, char ***operands,
            GError **error)
 {
-  g_autoptr (GString) short_options = g_string_new (NULL);
+  g_autoptr (GString) short_options = g_string_new (":"); /* tells the two mistakes apart */
   g_autofree struct option *long_options = make_getopt_tables (options, short_options);
   int id;
 
   optind = 0; /* start anew */
+  opterr = 0;
   while ((id = getopt_long (argc, argv, short_options->str, long_options, NULL)) != -1)
     {
-      if (id == '?')
-        {
-          g_set_error_literal (error, IMG_ERROR, IMG_ERROR_USAGE, "");
-          return FALSE;
-        }
+      if (id == '?' || id == ':')
+        return throw_usage (options, id, argv[optind - 1], error);
       const CliOption *option = find_option (options, id);
       if (!option->set (option, optarg, (char *)params + option->offset, error))
         return FALSE;

@@ -51,9 +51,9 @@ gboolean cli_set_nothing (const CliOption *, const char *value, gpointer field, 
 /* "on|off|auto|posix", "SECONDS" or NULL: what is shown as the value. Returns a new string. */
 char *cli_option_value_name (const CliOption *option);
 
-/* Parse @argv (of which argv[0] is the name for messages) by @options (ended by a row without a
+/* Parse @argv (of which argv[0] is not looked at) by @options (ended by a row without a
  * long name) into @params; *@operands is a new NULL-terminated array of borrowed strings. Errors:
- * IMG_ERROR_USAGE, with an empty message where getopt has said it already. */
+ * IMG_ERROR_USAGE. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean cli_parse (int argc, char **argv, const CliOption *options, gpointer params,
                     char ***operands, GError **error);

@@ -8,6 +8,9 @@
 /* Facts in facts; more is nobody's. */
 #define MAX_DEPTH 8
 
+/* Findings of a kind: so that all kinds can be added up. */
+#define MAX_COUNT (G_MAXUINT64 / IMG_N_FINDING_KINDS)
+
 /* ---- texts ---- */
 
 GVariant *
@@ -262,7 +265,7 @@ img_unpack_description (GVariant *packed, ImgDescription *description)
   g_variant_get_child (packed, 2, "b", &description->is_dirty);
   g_variant_get_child (packed, 3, "t", &description->needed);
   g_variant_get_child (packed, 4, "u", &n_snapshots);
-  gsize n = g_variant_n_children (snapshots);
+  gsize n = MIN (g_variant_n_children (snapshots), IMG_MAX_LISTED);
   if (n > 0)
     description->snapshots = g_ptr_array_new_with_free_func ((GDestroyNotify)img_snapshot_free);
   for (gsize i = 0; i < n; i++)
@@ -394,7 +397,12 @@ img_unpack_check (GVariant *packed, ImgCheckResult *result)
     }
   list_numbers (result, numbers);
   for (gsize i = 0; i < MIN (g_variant_n_children (counts), numbers->len); i++)
-    g_variant_get_child (counts, i, "t", numbers->pdata[i]);
+    {
+      guint64 *number = numbers->pdata[i], count;
+      g_variant_get_child (counts, i, "t", &count);
+      /* Here it has what was just counted. */
+      *number = CLAMP (count, *number, MAX_COUNT);
+    }
 }
 
 /* ---- what a repair would write ---- */

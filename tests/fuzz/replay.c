@@ -3,6 +3,7 @@
  *
  *   replay                         names all targets
  *   replay TARGET FILE|FOLDER...   also those in the folders, in the order of their names
+ *   replay --pack FOLDER IMAGE...  make inputs for "unpack" of images
  *
  * It prints the number of inputs. Whatever is wrong ends it, after the name of the input. */
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 
 #include "fuzz.h"
+#include "unpack.h"
 
 gsize
 fuzz_mutate_any (guint8 *data, gsize size, gsize max_size)
@@ -61,9 +63,26 @@ replay (const FuzzTarget *target, const char *path)
   return TRUE;
 }
 
+static int
+pack (const char *folder, char *const *images)
+{
+  g_autoptr (GError) error = NULL;
+
+  for (; *images != NULL; images++)
+    if (!fuzz_pack_image (*images, folder, &error))
+      {
+        fprintf (stderr, "replay: %s\n", error->message);
+        return EXIT_FAILURE;
+      }
+  return EXIT_SUCCESS;
+}
+
 int
 main (int argc, char **argv)
 {
+  if (argc > 2 && strcmp (argv[1], "--pack") == 0)
+    return pack (argv[2], argv + 3);
+
   const FuzzTarget *target = argc < 2 ? NULL : fuzz_target_find (argv[1]);
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
 

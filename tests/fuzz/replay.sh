@@ -12,7 +12,7 @@ mapfile -t targets < <("$replay")
 ((${#targets[@]} > 0)) || { echo "Bail out! there are no targets"; exit 1; }
 echo "1..$((${#targets[@]} + 1))"
 n=1
-if "$srcdir/tests/fuzz/make-seeds" "$folder/seeds" >"$folder/output" 2>&1; then
+if "$srcdir/tests/fuzz/make-seeds" "$folder/seeds" "$replay" >"$folder/output" 2>&1; then
   echo "ok 1 seeds are made"
 else
   echo "not ok 1 seeds are made"

@@ -5,11 +5,12 @@
 
 extern const FuzzTarget fuzz_check, fuzz_describe, fuzz_read, fuzz_repair;
 extern const FuzzTarget fuzz_escape, fuzz_image_spec, fuzz_keyval, fuzz_locks, fuzz_mountinfo,
-    fuzz_names, fuzz_size;
+    fuzz_names, fuzz_size, fuzz_unpack;
 
 const FuzzTarget *const fuzz_targets[] = {
-  &fuzz_describe, &fuzz_read,  &fuzz_check,     &fuzz_repair, &fuzz_escape, &fuzz_image_spec,
-  &fuzz_keyval,   &fuzz_locks, &fuzz_mountinfo, &fuzz_names,  &fuzz_size,   NULL,
+  &fuzz_describe,   &fuzz_read,   &fuzz_check, &fuzz_repair,    &fuzz_escape,
+  &fuzz_image_spec, &fuzz_keyval, &fuzz_locks, &fuzz_mountinfo, &fuzz_names,
+  &fuzz_size,       &fuzz_unpack, NULL,
 };
 
 const FuzzTarget *
