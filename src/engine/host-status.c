@@ -86,7 +86,8 @@ judge (GPtrArray *openers, GArray *lines)
       evidence.key.minor = first->minor;
       evidence.key.locks_ino = first->ino;
       evidence.key.has_key = TRUE;
-      evidence.nfs_clients = clients = img_nfs_clients (&evidence.key);
+      clients = img_nfs_clients (&evidence.key);
+      evidence.nfs_clients = clients;
     }
   return img_evidence_holders (&evidence, notes);
 }

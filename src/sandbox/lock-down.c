@@ -58,7 +58,9 @@ restrict_paths (void)
   long version = syscall (CREATE_RULESET, NULL, 0, CREATE_RULESET_VERSION);
   if (version < 1)
     return FALSE;
-  gsize i = MIN ((gsize)version, G_N_ELEMENTS (landlock_versions)) - 1;
+  gsize i = (gsize)version - 1, newest = G_N_ELEMENTS (landlock_versions) - 1;
+  if (i > newest)
+    i = newest;
   Ruleset rules = { .handled_access_fs = first_bits (landlock_versions[i].n_fs),
                     .handled_access_net = first_bits (landlock_versions[i].n_net),
                     .scoped = first_bits (landlock_versions[i].n_scoped) };
