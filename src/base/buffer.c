@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/buffer.h"
+#include "base/text.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,29 @@ img_buffer_free (void *buffer, gsize size)
 {
   if (buffer != NULL)
     (void)munmap (buffer, MAX (size, 1));
+}
+
+static void *
+check_memory (void *memory, gsize size, const char *path, GError **error)
+{
+  if (memory != NULL)
+    return memory;
+  g_autofree char *safe = img_text_escape (path, -1);
+  return img_null_throw (error, IMG_ERROR_NO_MEMORY,
+                         "there is not enough memory for %" G_GSIZE_FORMAT " bytes of '%s'", size,
+                         safe);
+}
+
+void *
+img_buffer_alloc (gsize size, const char *path, GError **error)
+{
+  return check_memory (g_try_malloc (MAX (size, 1)), size, path, error);
+}
+
+void *
+img_buffer_alloc0 (gsize size, const char *path, GError **error)
+{
+  return check_memory (g_try_malloc0 (MAX (size, 1)), size, path, error);
 }
 
 gboolean

@@ -2,13 +2,21 @@
 /* Memory for reads and writes, and whether it holds nothing but zeros. */
 #pragma once
 
-#include <glib.h>
+#include "base/error.h"
 
 /* @size bytes aligned to 4096, mapped and not of the heap; NULL with errno set. To be given back
  * with img_buffer_free(). */
 G_GNUC_WARN_UNUSED_RESULT
 void *img_buffer_new (gsize size);
 void img_buffer_free (void *buffer, gsize size);
+
+/* Memory of the heap, for g_free(): filled with zeros, or not at all. For what a file has the
+ * length of, where img_buffer_new() would waste pages: GLib's own functions end the program if
+ * there is none, these fail with IMG_ERROR_NO_MEMORY. @path is of that file, for the message. */
+G_GNUC_WARN_UNUSED_RESULT
+void *img_buffer_alloc (gsize size, const char *path, GError **error);
+G_GNUC_WARN_UNUSED_RESULT
+void *img_buffer_alloc0 (gsize size, const char *path, GError **error);
 
 /* Whether all @length bytes are zero. */
 gboolean img_buffer_is_zero (const void *buffer, gsize length);

@@ -21,6 +21,7 @@ typedef enum
   IMG_ERROR_APPEARED,    /* a name that was free has just been taken */
   IMG_ERROR_NO_SPACE,    /* the disk, or a quota, is full */
   IMG_ERROR_STALE,       /* ESTALE: a file server knows the file no more by which a name went */
+  IMG_ERROR_NO_MEMORY,   /* for what a file has the size of */
   IMG_ERROR_UNSUPPORTED, /* recognised, but this program cannot handle it */
 } ImgErrorCode;
 

@@ -32,13 +32,16 @@ static ImgStatus *
 find_users (const char *path, ImgLocking locking)
 {
   ImgStatusParams params = { .locking = locking, .format = "raw" };
-  ImgStatus *status = img_status_new (path, &params, NULL);
+  g_autoptr (GError) error = NULL;
+  ImgStatus *status = img_status_new (path, &params, &error);
 
-  if (status == NULL || status->state != IMG_STATUS_IN_USE)
-    return status;
-  img_status_free (status);
-  params.names_wanted = TRUE;
-  return img_status_new (path, &params, NULL);
+  if (status != NULL && status->state == IMG_STATUS_IN_USE)
+    {
+      img_status_free (status);
+      params.names_wanted = TRUE;
+      status = img_status_new (path, &params, &error);
+    }
+  return status != NULL ? status : img_status_new_unknown (path, error->message);
 }
 
 /* One file: its text, or its object in @images. */

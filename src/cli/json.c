@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cli/json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
+
+void
+cli_json_init (void)
+{
+  /* Functions that add to an object would fail, and what they return is not looked at. */
+  json_set_alloc_funcs (g_malloc, g_free);
+}
 
 json_t *
 cli_json_text (const char *bytes)
@@ -32,6 +38,6 @@ cli_json_append (GString *output, json_t *root)
   char *text = json_dumps (root, JSON_INDENT (4));
   g_assert (text != NULL);
   g_string_append_printf (output, "%s\n", text);
-  free (text);
+  g_free (text);
   json_decref (root);
 }

@@ -5,6 +5,10 @@
 #include <glib.h>
 #include <jansson.h>
 
+/* Before anything else: jansson has memory or the program ends, as with GLib. A document that lacks
+ * what there was no memory for would look like an answer. */
+void cli_json_init (void);
+
 /* @bytes as a JSON string, U+FFFD in place of what is not UTF-8; null for NULL. A new reference. */
 json_t *cli_json_text (const char *bytes);
 

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "cli/complete.h"
+#include "cli/json.h"
 #include "cli/output.h"
 #include "cli/program-name.h"
 #include "cli/run-command.h"
@@ -196,6 +197,7 @@ main (int argc, char **argv)
   cli_secure_stdio ();
   setlocale (LC_CTYPE, "");
   cli_program_set_name (argv[0]);
+  cli_json_init ();
   cli_ignore_signals (); /* a full pipe or file is reported */
 
   int first = 1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "disk/plan.h"
 
+#include "base/text.h"
 #include <string.h>
 
 /* Changes that are closer together are one write. */
@@ -24,12 +25,27 @@ img_plan_free (ImgPlan *plan)
 void
 img_plan_add (ImgPlan *plan, ImgStage stage, guint64 offset, const void *bytes, gsize length)
 {
-  ImgPatch *patch = g_malloc (sizeof *patch + length);
+  ImgPatch *patch = g_try_malloc (sizeof *patch + length);
+  if (patch == NULL)
+    {
+      plan->is_short_of_memory = TRUE;
+      return;
+    }
   patch->stage = stage;
   patch->offset = offset;
   patch->length = length;
   memcpy (patch->bytes, bytes, length);
   g_ptr_array_add (plan->patches, patch);
+}
+
+gboolean
+img_plan_check (const ImgPlan *plan, const char *path, GError **error)
+{
+  if (!plan->is_short_of_memory)
+    return TRUE;
+  g_autofree char *safe = img_text_escape (path, -1);
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "'%s': there is not enough memory for what is to be repaired", safe);
 }
 
 void

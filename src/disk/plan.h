@@ -42,6 +42,7 @@ typedef struct
   GPtrArray *patches;    /* owned ImgPatch, in the order in which they were added */
   guint64 size;          /* the file has to have at least so many bytes first; 0: it has */
   gboolean is_held_back; /* something stays wrong because another thing is in the same place */
+  gboolean is_short_of_memory; /* not all that was added is there; see img_plan_check() */
 } ImgPlan;
 
 ImgPlan *img_plan_new (void);
@@ -49,6 +50,11 @@ void img_plan_free (ImgPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgPlan, img_plan_free)
 
 void img_plan_add (ImgPlan *plan, ImgStage stage, guint64 offset, const void *bytes, gsize length);
+
+/* An error if something could not be added, so that @plan, of the image @path, is not to be used.
+ */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_plan_check (const ImgPlan *plan, const char *path, GError **error);
 
 /* Add what differs between @before and @after, which are of the place @offset. */
 void img_plan_add_changes (ImgPlan *plan, ImgStage stage, guint64 offset, const guint8 *before,

@@ -107,9 +107,10 @@ look_inside (ImgCheckReport *report, ImgFile *file, ImgFile *data, const ImgChec
   g_autoptr (GVariant) result = g_variant_get_child_value (packed, 0);
   g_autoptr (GVariant) plan = g_variant_get_child_value (packed, 1);
   img_unpack_check (result, &report->result);
-  if (job->plan != NULL)
-    img_unpack_plan (plan, job->plan);
-  return TRUE;
+  if (job->plan == NULL)
+    return TRUE;
+  img_unpack_plan (plan, job->plan);
+  return img_plan_check (job->plan, img_file_path (file), error);
 }
 
 ImgCheckReport *

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/fd.h"
 #include "base/text.h"
@@ -88,8 +89,10 @@ save_patch (ImgUndo *undo, ImgFile *image, const ImgPatch *patch, GError **error
 {
   guint64 size = img_file_size (image);
   gsize there = (gsize)(patch->offset < size ? MIN (size - patch->offset, patch->length) : 0);
-  g_autofree guint8 *before = g_malloc0 (patch->length);
+  g_autofree guint8 *before = img_buffer_alloc0 (patch->length, img_file_path (image), error);
 
+  if (before == NULL)
+    return FALSE;
   if (there > 0 && !img_file_read (image, patch->offset, before, there, error))
     return FALSE;
   if (!write_record (undo, RECORD_PLACE, patch->offset, patch->length, patch->stage, error))
@@ -214,11 +217,11 @@ check_place (const Saved *saved, const Record *record, ImgFile *image, GError **
 {
   guint64 size = img_file_size (image);
   gsize length = (gsize)(record->first < size ? MIN (size - record->first, record->second) : 0);
-  g_autofree guint8 *now = g_malloc (MAX (length, 1));
+  g_autofree guint8 *now = img_buffer_alloc (length, img_file_path (image), error);
 
-  if (length == 0)
-    return TRUE;
-  if (!img_file_read (image, record->first, now, length, error))
+  if (now == NULL)
+    return FALSE;
+  if (length > 0 && !img_file_read (image, record->first, now, length, error))
     return FALSE;
   if (memcmp (now, record->after, length) == 0 || memcmp (now, record->before, length) == 0)
     return TRUE;

@@ -8,34 +8,13 @@
 
 load ../cli/lib
 load lib-safety
-
-# disk TYPE: made once for a test, mounted at mnt
-disk() {
-  require root loop perl "mkfs.$1"
-  make_sources
-  shim
-  TOOL=$IMGTOOL
-  later unmount_all
-  mount_new "$1" 320M
-  cuts=0 wrong=0
-}
+load power-cut
 
 # begin_with new|old: the target of the next copy, safely on the disk
 begin_with() {
   rm -f mnt/t.raw mnt/.t.raw.imgtool-*
   [[ $1 == new ]] || cp old.raw mnt/t.raw
   sync -f mnt
-}
-
-# cut_now: the process is stopped, the power goes, and it with it. code is its exit status if it had
-# ended by then, else empty.
-cut_now() {
-  code=
-  kill -STOP "$tool_pid" 2>/dev/null || :
-  cut_power mnt
-  kill -KILL "$tool_pid" 2>/dev/null || :
-  go_on
-  ((first == 137)) || code=$first
 }
 
 # look new|old POINT: after the cut; code is the copy's exit status, or empty if it had none
@@ -50,11 +29,6 @@ look() {
   esac
   wrong=$((wrong + 1))
   echo "$1, $2: exit '$code', $fate"
-}
-
-verdict() {
-  echo "# $BATS_TEST_DESCRIPTION: $cuts cuts" >&3
-  ((wrong == 0 && cuts >= $1))
 }
 
 # after_success TYPE [as_qcow2's option...]: cut right after exit status 0

@@ -9,8 +9,8 @@
 
 # qcow2_sources [convert's option]...: also sets HOW
 qcow2_sources() {
-  sweep_sources
-  HOW=(convert -m 1 --no-sandbox -f raw -O qcow2 "$@" src.raw)
+  [[ -e src.raw ]] || sweep_sources
+  HOW=(convert "${ALONE[@]}" -O qcow2 "$@" "${SOURCE[@]}")
   "$IMGTOOL" convert -f raw -O qcow2 old.raw old.qcow2
   right_image
 }

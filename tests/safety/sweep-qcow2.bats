@@ -88,16 +88,68 @@ kills() {
   sweep_verdict 60
 }
 
+@test "sweep: each call fails, from a qcow2 image to a compressed one and to an overlay" {
+  require qemu-img
+  numbered base.raw 1 3
+  sweep_sources
+  qcow2_source
+  step 5
+  qcow2_sources -c
+  errors old
+  qcow2_sources -B ../base.raw -F raw
+  errors new
+  sweep_verdict 40
+}
+
+@test "sweep: killed before each call, from a qcow2 image to a compressed one and to an overlay" {
+  require qemu-img
+  numbered base.raw 1 3
+  sweep_sources
+  qcow2_source
+  step 5
+  qcow2_sources -c
+  kills old
+  qcow2_sources -B ../base.raw -F raw
+  kills new
+  sweep_verdict 40
+}
+
+# creating FORMAT: an empty image
+creating() {
+  [[ -e zero.raw ]] || {
+    sweep_sources
+    truncate -s 1M zero.raw
+    cp old.raw old.qcow2
+  }
+  SIZE=(1M)
+  HOW=(create -q -f "$1")
+  "right_${1/qcow2/image}"
+}
+
+# right_raw: like right_image
+right_raw() {
+  TARGET=work/t.raw DATA=''
+  cp zero.raw work.want
+}
+
 @test "sweep: each call fails, creating an empty image" {
   require qemu-img
-  sweep_sources
-  truncate -s 1M zero.raw
-  cp old.raw old.qcow2
-  SIZE=(1M)
-  HOW=(create -q -f qcow2)
-  right_image
-  errors new
-  sweep_verdict 20
+  for format in qcow2 raw; do
+    creating $format
+    errors new
+    errors old
+  done
+  sweep_verdict 40
+}
+
+@test "sweep: killed before each call, creating an empty image" {
+  require qemu-img
+  for format in qcow2 raw; do
+    creating $format
+    kills new
+    kills old
+  done
+  sweep_verdict 40
 }
 
 @test "sweep: killed before each call, qcow2, to a new target and in place" {

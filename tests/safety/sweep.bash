@@ -6,8 +6,14 @@
 # -n), stdout. Other formats have more, and functions of their own (sweep-qcow2.bash). strace counts
 # the calls of each name, so the copy must be one process with one thread (--no-sandbox, -m 1) and
 # have the same calls each time. POINTS counts what was tried, FINDINGS has what was wrong.
+#
+# sweep-commands.bash puts other commands in the place of the copy: reset_target, copy_words and judge
+# are what is theirs. Every STEPth occurrence of a call is taken, the first one always.
 
 POINTS=0 FAILED=0
+STEP=1 WANT_CODE=0 ALL_GONE='' TRACE=(-f)
+SOURCE=(-f raw src.raw)     # of a copy
+ALONE=(-m 1 --no-sandbox)   # one process with one thread
 declare -a FINDINGS=()
 
 # The calls that concern files. Those of the dynamic linker come before and are left out.
@@ -31,6 +37,21 @@ sweep_sources() {
   mkdir work
 }
 
+# qcow2_source: SOURCE is a qcow2 image from now on that reads as src.raw, compressed or not
+qcow2_source() {
+  qemu-img convert -f raw -O qcow2 -c src.raw src.qcow2
+  head -c 64K src.raw >piece
+  qemu-io -f qcow2 -c "write -q -s piece 0 64k" src.qcow2
+  cp src.qcow2 src.qcow2.copy
+  SOURCE=(-f qcow2 src.qcow2)
+}
+
+# step SHORT: every so many points, unless all are wanted
+step() {
+  STEP=$1
+  [[ ${SWEEP-} != long ]] || STEP=1
+}
+
 # reset_target KIND: as it is before the copy
 reset_target() {
   rm -f work/t.raw work/.t.raw.imgtool-*
@@ -42,11 +63,11 @@ reset_target() {
 
 # copy_words KIND: sets WORDS, the command
 copy_words() {
-  WORDS=("$IMGTOOL" convert -m 1 --no-sandbox -f raw -O raw)
+  WORDS=("$IMGTOOL" convert "${ALONE[@]}" -O raw "${SOURCE[@]}")
   case $1 in
-    in-place) WORDS+=(-n src.raw work/t.raw) ;;
-    stdout) WORDS+=(src.raw -) ;;
-    *) WORDS+=(src.raw work/t.raw) ;;
+    in-place) WORDS+=(-n work/t.raw) ;;
+    stdout) WORDS+=(-) ;;
+    *) WORDS+=(work/t.raw) ;;
   esac
 }
 
@@ -57,7 +78,7 @@ traced() {
   shift
   code=0
   ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 timeout --foreground -s KILL 20 \
-    strace -f -qq -o trace.log "${options[@]}" "$@" >copy.out 2>copy.err </dev/null || code=$?
+    strace "${TRACE[@]}" -qq -o trace.log "${options[@]}" "$@" >copy.out 2>copy.err </dev/null || code=$?
 }
 
 # record KIND: sets CALLS[name], "FIRST LAST": the numbers of the calls after the program was loaded
@@ -67,7 +88,7 @@ record() {
   copy_words "$1"
   reset_target "$1"
   traced -e "trace=$FILE_CALLS" -- "${WORDS[@]}"
-  [[ $code == 0 ]] || { cat copy.err >&2; return 1; }
+  [[ $code == "$WANT_CODE" ]] || { cat copy.err >&2; return 1; }
   while read -r name first last; do
     CALLS[$name]="$first $last"
   done < <(awk -F'(' '
@@ -100,7 +121,7 @@ judge() {
   # A sanitizer's own calls fail too: without its options it looks for leaks, which strace prevents.
   ! grep -q LeakSanitizer copy.err || return 0
   fate=$(target_fate "$kind")
-  if ((code >= 124)); then
+  if ((code >= 124)) && ! out_of_memory; then
     finding "$point" "a signal or a hang"
   elif ((code == 0)); then
     [[ $fate == "target complete" ]] || finding "$point" "$fate"
@@ -115,14 +136,25 @@ judge() {
     esac
     said_why || finding "$point" "$(wc -l <copy.err) lines of messages"
   fi
-  [[ $call == unlink* ]] || ! compgen -G 'work/.*imgtool-*' >/dev/null ||
+  [[ $call == unlink* ]] || out_of_memory || ! compgen -G 'work/.*imgtool-*' >/dev/null ||
     finding "$point" "a part file is left"
+}
+
+# out_of_memory: GLib had none and aborted, which is like a kill. With no memory at all (ALL_GONE) it
+# has none for the message either, and comes to the end of its stack instead.
+out_of_memory() {
+  case $code in
+    133 | 134) grep -qE 'GLib(-ERROR.*failed to allocate| .*Cannot allocate memory)' copy.err || [[ $ALL_GONE ]] ;;
+    139) [[ $ALL_GONE ]] ;;
+    *) return 1 ;;
+  esac
 }
 
 # said_why: one message, with a hint below it perhaps, unless it is the message that could not be
 # written
 said_why() {
-  grep -q '^[0-9 ]*write(2, .*INJECTED' trace.log ||
+  grep -qs '^[0-9 ]*write(2, .*INJECTED' trace.log ||
+    grep -qsE '^write .*(tool|copy)\.err .* FAULT$' fault.log || out_of_memory ||
     [[ $(grep '^imgtool: ' copy.err | grep -cv 'imgtool: warning: ') == 1 && $(wc -l <copy.err) -le 3 ]]
 }
 
@@ -138,9 +170,9 @@ sweep() {
     for fault; do
       # A fault can lead to more calls than there were: as long as it still meets one, and somewhat
       # beyond what was counted, because another path may be taken.
-      for ((n = first; n < first + 400; n++)); do
+      for ((n = first; n < first + 400 * STEP; n += STEP)); do
         reset_target "$kind"
-        traced -e "trace=$name" --seccomp-bpf -e "inject=$name:$fault:when=$n" -- "${WORDS[@]}"
+        traced -e "trace=$name" ${TRACE[@]:+--seccomp-bpf} -e "inject=$name:$fault:when=$n" -- "${WORDS[@]}"
         grep -q INJECTED trace.log || { ((n > last)) && break || continue; }
         POINTS=$((POINTS + 1))
         judge "$kind" "$kind, $name #$n $fault" "$name"
@@ -155,9 +187,9 @@ kill_sweep() {
   copy_words "$kind"
   for name in "${!CALLS[@]}"; do
     read -r first last <<<"${CALLS[$name]}"
-    for ((n = first; n <= last; n++)); do
+    for ((n = first; n <= last; n += STEP)); do
       reset_target "$kind"
-      traced -e "trace=$name" -e "inject=$name:signal=KILL:when=$n" -- "${WORDS[@]}"
+      { traced -e "trace=$name" -e "inject=$name:signal=KILL:when=$n" -- "${WORDS[@]}"; } 2>/dev/null
       ((code == 137)) || continue
       POINTS=$((POINTS + 1))
       after_kill "$kind" "$kind, killed before $name #$n"
@@ -208,5 +240,6 @@ sweep_verdict() {
   echo "# $BATS_TEST_DESCRIPTION: $POINTS points, $FAILED failed as they should" >&3
   ((${#FINDINGS[@]} == 0)) || printf '%s\n' "${#FINDINGS[@]} findings:" "${FINDINGS[@]:0:40}" >&2
   same src.raw src.copy
+  [[ ! -e src.qcow2 ]] || same src.qcow2 src.qcow2.copy
   ((${#FINDINGS[@]} == 0 && POINTS >= $1))
 }

@@ -16,7 +16,7 @@ CHANGES='p?write.*|ftruncate|fallocate|fsync|rename.*|link.*|openat|copy_file_ra
 # errors KIND: each call fails, with the errors that it can have
 errors() {
   require strace
-  sweep_sources
+  [[ -e src.raw ]] || sweep_sources
   record "$1"
   sweep "$1" '.*' error=EIO
   case $1:${SWEEP-} in
@@ -56,6 +56,16 @@ errors() {
   sweep_verdict 60
 }
 
+@test "sweep: each call fails, from a qcow2 image" {
+  require qemu-img
+  sweep_sources
+  qcow2_source
+  step 5
+  errors new
+  errors old
+  sweep_verdict 60
+}
+
 @test "sweep: killed before each call, new and old target" {
   require strace
   sweep_sources
@@ -64,6 +74,18 @@ errors() {
     kill_sweep $kind
   done
   sweep_verdict 100
+}
+
+@test "sweep: killed before each call, from a qcow2 image" {
+  require strace qemu-img
+  sweep_sources
+  qcow2_source
+  step 5
+  for kind in new old; do
+    record $kind
+    kill_sweep $kind
+  done
+  sweep_verdict 30
 }
 
 @test "sweep: killed at random" {

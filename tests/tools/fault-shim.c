@@ -14,7 +14,8 @@
  * Groups: read, write, sync, resize, allocate, close, open, rename, link, unlink, seek, clone,
  * malloc. The two descriptors of copy_file_range are a read and a write. A close that fails has
  * closed. A child that is forked is watched like the program, except that kill and stop end only
- * the process that makes the call. malloc is watched if the library was built with -DFAULT_MALLOC.
+ * the process that makes the call. malloc is watched if the library was built with -DFAULT_MALLOC;
+ * FAULT_RANGE is then of the sizes that are meant.
  * It needs glibc. */
 #undef _FILE_OFFSET_BITS /* both names of each call are ours, off_t has 64 bits anyway */
 #define _GNU_SOURCE
@@ -100,6 +101,7 @@ begin (void)
 {
   const char *text = getenv ("FAULT");
   const char *log = getenv ("FAULT_LOG");
+  (void)unsetenv ("LD_PRELOAD"); /* another program that it runs is not meant */
   n_calls = mmap (NULL, sizeof *n_calls, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (n_calls == MAP_FAILED)
     die ("no memory");
@@ -503,28 +505,28 @@ extern void *__libc_calloc (size_t count, size_t size);
 extern void *__libc_realloc (void *old, size_t size);
 
 static bool
-has_memory (const char *call)
+has_memory (const char *call, size_t size)
 {
   if (!rule.is_on || strcmp (rule.call, "malloc") != 0)
     return true;
-  return watch_path ("malloc", call, rule.path, 0, 0) == FAULT_NONE;
+  return watch_path ("malloc", call, rule.path, (long long)size, 1) == FAULT_NONE;
 }
 
 void *
 malloc (size_t size)
 {
-  return has_memory ("malloc") ? __libc_malloc (size) : NULL;
+  return has_memory ("malloc", size) ? __libc_malloc (size) : NULL;
 }
 
 void *
 calloc (size_t count, size_t size)
 {
-  return has_memory ("calloc") ? __libc_calloc (count, size) : NULL;
+  return has_memory ("calloc", count * size) ? __libc_calloc (count, size) : NULL;
 }
 
 void *
 realloc (void *old, size_t size)
 {
-  return has_memory ("realloc") ? __libc_realloc (old, size) : NULL;
+  return has_memory ("realloc", size) ? __libc_realloc (old, size) : NULL;
 }
 #endif

@@ -5,6 +5,7 @@
  * them together are not larger than the file. */
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/text.h"
 #include "format/qcow2/bitmap-entry.h"
@@ -130,7 +131,9 @@ take_extra (const Qcow2 *q, Qcow2Bitmap *bitmap, GError **error)
 
   if (length == 0 || bitmap->shown.state != IMG_BITMAP_GOOD)
     return TRUE;
-  guint8 *extra = g_malloc (length);
+  guint8 *extra = img_buffer_alloc (length, img_file_path (q->file), error);
+  if (extra == NULL)
+    return FALSE;
   bitmap->shown.extra = g_bytes_new_take (extra, length);
   return img_file_read (q->file, bitmap->entry.extra_offset, extra, length, error);
 }

@@ -151,8 +151,8 @@ write_one (Qcow2Writer *w, const ImgBitmap *bitmap, guint64 size, Piece *piece,
                         safe);
     }
   gsize table_length = (gsize)img_size_round_up (entries * 8, cluster);
-  g_autofree guint8 *table = g_malloc0 (table_length);
-  if (!write_bits (w, bitmap, bytes, piece, table, error)
+  g_autofree guint8 *table = img_buffer_alloc0 (table_length, img_file_path (w->file), error);
+  if (table == NULL || !write_bits (w, bitmap, bytes, piece, table, error)
       || !append (w, table, table_length, &table_offset, error))
     return FALSE;
   append_entry (directory, bitmap, table_offset, entries);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Reading all content, once for each table that refers to it: can it be read and decompressed? */
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/text.h"
 #include "format/qcow2/check.h"
@@ -18,12 +19,14 @@ typedef struct
   gsize size;
   guint64 host_offset, length; /* bytes; length 0: none */
   ImgFindingPlace place;       /* of the first */
+  GError *no_memory;           /* owned: not of the image, and the end of the check; NULL: none */
 } Reader;
 
 static void
 reader_clear (Reader *reader)
 {
   g_clear_pointer (&reader->decoders, qcow2_decoders_free);
+  g_clear_error (&reader->no_memory);
   g_free (reader->buffer);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Reader, reader_clear)
@@ -119,7 +122,12 @@ read_compressed (Reader *reader, guint64 entry, ImgFindingPlace *place)
           .length = (gsize)MIN (sectors * 512 - offset % 512, check->file_size - offset),
           .guest_offset = place->guest_offset };
   if (!qcow2_decode (reader->decoders, &data, 0, reader->buffer, (gsize)q->cluster_size, &failure))
-    note (reader, place, failure);
+    {
+      if (!g_error_matches (failure, IMG_ERROR, IMG_ERROR_NO_MEMORY))
+        note (reader, place, failure);
+      else if (reader->no_memory == NULL)
+        reader->no_memory = g_steal_pointer (&failure);
+    }
   qcow2_check_tell (check, data.length);
 }
 
@@ -203,7 +211,9 @@ qcow2_check_data (Qcow2Check *check, GError **error)
   if (reader.file == NULL)
     return img_throw (error, IMG_ERROR_FAILED, "'%s': its data file was not opened", q->safe_path);
   reader.file_size = img_file_size (reader.file);
-  reader.buffer = g_malloc (reader.size);
+  reader.buffer = img_buffer_alloc (reader.size, img_file_path (reader.file), error);
+  if (reader.buffer == NULL)
+    return FALSE;
   reader.decoders
       = qcow2_decoders_new (q->compression, (gsize)q->cluster_size, DECODER_BYTES, NULL);
   check->total += (check->result->allocated_clusters - check->result->compressed_clusters)
@@ -217,6 +227,11 @@ qcow2_check_data (Qcow2Check *check, GError **error)
         return FALSE;
       read_table (&reader, ref, table);
       read_together (&reader);
+      if (reader.no_memory != NULL)
+        {
+          g_propagate_error (error, g_steal_pointer (&reader.no_memory));
+          return FALSE;
+        }
     }
   return TRUE;
 }

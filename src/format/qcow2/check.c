@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "base/buffer.h"
 #include "format/qcow2/repair.h"
 
 /* QEMU counts clusters in an int. */
@@ -31,7 +32,6 @@ qcow2_check_init (Qcow2Check *check, const ImgDisk *disk, const ImgCheckParams *
   check->n_clusters = (check->file_size + q->cluster_size - 1) >> q->cluster_bits;
   check->n_room = check->n_clusters + 1; /* what begins in the file may end in one more */
   check->window.size = MAX (WINDOW_BYTES, (gsize)q->cluster_size);
-  check->window.bytes = g_malloc (check->window.size);
 }
 
 void
@@ -65,6 +65,10 @@ qcow2_check_get (Qcow2Check *check, guint64 offset, gsize length, guint64 wanted
 {
   Qcow2Window *window = &check->window;
 
+  if (window->bytes == NULL)
+    window->bytes = img_buffer_alloc (window->size, img_file_path (check->q->file), error);
+  if (window->bytes == NULL)
+    return NULL;
   if (window->length == 0 || offset < window->offset
       || offset + length > window->offset + window->length)
     {

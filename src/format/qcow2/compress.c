@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/text.h"
 #include "format/qcow2/inflate.h"
 
@@ -131,7 +132,10 @@ decode_into (Qcow2Decoders *decoders, Decoder *decoder, const Qcow2Compressed *d
         return FALSE;
     }
   if (decoder->compressed == NULL)
-    decoder->compressed = g_malloc (2 * decoders->cluster_size);
+    decoder->compressed
+        = img_buffer_alloc (2 * decoders->cluster_size, img_file_path (data->file), error);
+  if (decoder->compressed == NULL)
+    return FALSE;
   g_assert (data->length <= 2 * decoders->cluster_size);
   if (!img_file_read (data->file, data->host_offset, decoder->compressed, data->length, error))
     return FALSE;
@@ -156,8 +160,10 @@ decode_part (Qcow2Decoders *decoders, Decoder *decoder, const Qcow2Compressed *d
   if (!*is_kept)
     {
       if (decoder->cluster == NULL)
-        decoder->cluster = g_malloc (decoders->cluster_size);
-      if (!decode_into (decoders, decoder, data, decoder->cluster, error))
+        decoder->cluster
+            = img_buffer_alloc (decoders->cluster_size, img_file_path (data->file), error);
+      if (decoder->cluster == NULL
+          || !decode_into (decoders, decoder, data, decoder->cluster, error))
         return FALSE;
       *is_kept = TRUE;
     }

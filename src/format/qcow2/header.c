@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/text.h"
 #include "format/qcow2/qcow2.h"
@@ -160,8 +161,8 @@ take_rest (Qcow2 *q, ImgDisk *disk, const guint8 *fields, GError **error)
   gsize length = (gsize)MIN (q->cluster_size, img_file_size (q->file));
   gsize end = (gsize)(backing_offset != 0 ? MIN (backing_offset, length) : length);
   gsize begin = MIN (q->header_length, end);
-  g_autofree guint8 *head = g_malloc (length);
-  return img_file_read (q->file, 0, head, length, error)
+  g_autofree guint8 *head = img_buffer_alloc (length, img_file_path (q->file), error);
+  return head != NULL && img_file_read (q->file, 0, head, length, error)
          && qcow2_features_check (q, unknown, head + begin, end - begin, error)
          && take_backing (q, disk, head, length, backing_offset, img_load_be32 (fields + 16), error)
          && qcow2_extensions_read (q, disk, head + begin, end - begin, error);

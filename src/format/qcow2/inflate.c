@@ -51,7 +51,14 @@ qcow2_inflater_new (Qcow2Compression compression, GError **error)
 #endif
 #ifdef HAVE_ZSTD
   if (compression == QCOW2_ZSTD)
-    inflater->zstd = ZSTD_createDCtx ();
+    {
+      inflater->zstd = ZSTD_createDCtx ();
+      if (inflater->zstd == NULL)
+        {
+          g_free (inflater);
+          return img_null_throw (error, IMG_ERROR_NO_MEMORY, "there is not enough memory for zstd");
+        }
+    }
 #endif
   return inflater;
 }

@@ -2,6 +2,7 @@
 /* Refcounts as they should be: in the blocks that are there, or in new ones. */
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "format/qcow2/repair.h"
 
@@ -42,9 +43,12 @@ gboolean
 qcow2_repair_refcounts (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GError **error)
 {
   gsize size = (gsize)check->q->cluster_size;
-  g_autofree guint8 *raised = g_malloc (size), *lowered = g_malloc (size);
+  g_autofree guint8 *raised = img_buffer_alloc (2 * size, img_file_path (check->q->file), error);
+  guint8 *lowered = raised == NULL ? NULL : raised + size;
   guint64 offset;
 
+  if (raised == NULL)
+    return FALSE;
   for (guint64 i = 0; i < check->n_reftable; i++)
     {
       /* What is cut by the end of the file stays so, as other tables do. */
@@ -167,10 +171,14 @@ write_blocks (Qcow2Check *check, const Place *place, ImgPlan *plan, GError **err
 {
   const Qcow2 *q = check->q;
   gsize size = (gsize)q->cluster_size;
-  g_autofree guint8 *block = g_malloc (size);
-  g_autofree guint8 *table = g_malloc0 (place->table_clusters * size);
+  const char *path = img_file_path (q->file);
+  g_autofree guint8 *block = img_buffer_alloc (size, path, error);
+  g_autofree guint8 *table
+      = block == NULL ? NULL : img_buffer_alloc0 (place->table_clusters * size, path, error);
   guint64 next = place->first_cluster + place->table_clusters;
 
+  if (table == NULL)
+    return FALSE;
   for (guint64 i = 0; i < place->n_entries; i++)
     {
       if (!needs_block (check, place, i))

@@ -3,6 +3,7 @@
  * Entries become longer, so the table is written anew in another place. */
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/size.h"
 #include "format/qcow2/repair.h"
@@ -31,11 +32,12 @@ append_entry (const Qcow2Check *check, const Qcow2Snapshot *snapshot, guint64 of
               GByteArray *table, GError **error)
 {
   guint32 extra = snapshot->extra_bytes, wanted = MAX (extra, WANTED_EXTRA_BYTES);
-  g_autofree guint8 *entry = g_malloc (snapshot->entry_bytes);
+  g_autofree guint8 *entry
+      = img_buffer_alloc (snapshot->entry_bytes, img_file_path (check->q->file), error);
   guint8 full[WANTED_EXTRA_BYTES];
   guint32 word = GUINT32_TO_BE (wanted);
 
-  if (!qcow2_check_read (check, offset, entry, snapshot->entry_bytes, error))
+  if (entry == NULL || !qcow2_check_read (check, offset, entry, snapshot->entry_bytes, error))
     return FALSE;
   g_byte_array_set_size (table, (guint)align (table->len));
   memcpy (entry + EXTRA_SIZE_AT, &word, sizeof word);
@@ -86,8 +88,10 @@ static gboolean
 take_room (Qcow2Check *check, guint64 first, guint64 n, ImgPlan *plan, GError **error)
 {
   gsize size = (gsize)check->q->cluster_size;
-  g_autofree guint8 *raised = g_malloc (size);
+  g_autofree guint8 *raised = img_buffer_alloc (size, img_file_path (check->q->file), error);
 
+  if (raised == NULL)
+    return FALSE;
   for (guint64 i = first; i < first + n;)
     {
       guint64 index = i / check->block_entries, offset;

@@ -2,6 +2,7 @@
 /* Entries of L1 and L2 tables, and their flags. */
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "format/qcow2/repair.h"
 
@@ -160,9 +161,9 @@ static gboolean
 mend_l1_part (Tables *tables, guint64 offset, gsize length, ImgPlan *plan, GError **error)
 {
   Qcow2Check *check = tables->check;
-  g_autofree guint8 *bytes = g_malloc (length);
+  g_autofree guint8 *bytes = img_buffer_alloc (length, img_file_path (check->q->file), error);
 
-  if (!qcow2_check_read (check, offset, bytes, length, error))
+  if (bytes == NULL || !qcow2_check_read (check, offset, bytes, length, error))
     return FALSE;
   memcpy (tables->cleared, bytes, length);
   memcpy (tables->set, bytes, length);
@@ -208,10 +209,12 @@ qcow2_repair_tables (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, gboolea
                      GError **error)
 {
   gsize size = (gsize)check->q->cluster_size;
-  g_autofree guint8 *cleared = g_malloc (size), *set = g_malloc (size);
-  Tables tables
-      = { .check = check, .repair = repair, .cleared = cleared, .set = set, .size = size };
+  g_autofree guint8 *cleared = img_buffer_alloc (2 * size, img_file_path (check->q->file), error);
+  Tables tables = { .check = check, .repair = repair, .cleared = cleared, .size = size };
 
+  if (cleared == NULL)
+    return FALSE;
+  tables.set = cleared + size;
   if (!mend_l2 (&tables, plan, error) || !mend_l1 (&tables, plan, error))
     return FALSE;
   *is_stale = tables.is_stale;

@@ -113,5 +113,5 @@ qcow2_repair_plan (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GError **
         return FALSE;
     }
   plan_header (check, plan);
-  return TRUE;
+  return img_plan_check (plan, img_file_path (check->q->file), error);
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/bytes.h"
 #include "base/size.h"
 #include "file/zero.h"
@@ -182,8 +183,10 @@ static gboolean
 write_l1 (Qcow2Writer *w, guint64 *offset, GError **error)
 {
   gsize length = (gsize)img_size_round_up ((guint64)w->l1->len * 8, w->layout.cluster_size);
-  g_autofree guint8 *bytes = g_malloc0 (length);
+  g_autofree guint8 *bytes = img_buffer_alloc0 (length, img_file_path (w->file), error);
 
+  if (bytes == NULL)
+    return FALSE;
   for (guint i = 0; i < w->l1->len; i++)
     img_store_be64 (bytes + i * 8, g_array_index (w->l1, guint64, i));
   *offset = w->next;
@@ -195,6 +198,8 @@ write_l1 (Qcow2Writer *w, guint64 *offset, GError **error)
 static gboolean
 write_plan (Qcow2Writer *w, const ImgPlan *plan, guint8 *fields, GError **error)
 {
+  if (!img_plan_check (plan, img_file_path (w->file), error))
+    return FALSE;
   for (guint i = 0; i < plan->patches->len; i++)
     {
       const ImgPatch *patch = plan->patches->pdata[i];

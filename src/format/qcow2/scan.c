@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/text.h"
 
 void
@@ -65,7 +66,9 @@ qcow2_scan_take (Qcow2Scan *scan, void *into, gsize length, GError **error)
 char *
 qcow2_scan_take_text (Qcow2Scan *scan, gsize length, GError **error)
 {
-  g_autofree char *text = g_malloc (length + 1);
+  g_autofree char *text = img_buffer_alloc (length + 1, img_file_path (scan->file), error);
+  if (text == NULL)
+    return NULL;
   text[length] = '\0';
   return qcow2_scan_take (scan, text, length, error) ? g_steal_pointer (&text) : NULL;
 }

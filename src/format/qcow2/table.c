@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/qcow2/table.h"
 
+#include "base/buffer.h"
 #include "base/text.h"
 
 struct Qcow2Tables
@@ -82,7 +83,10 @@ load (Qcow2Tables *tables, const char *what, guint64 host_offset, gsize length, 
                              ", and the file has only %" G_GUINT64_FORMAT " bytes",
                              safe, what, host_offset, size);
     }
-  g_autoptr (Qcow2Page) page = g_malloc (sizeof *page + length);
+  g_autoptr (Qcow2Page) page
+      = img_buffer_alloc (sizeof *page + length, img_file_path (tables->file), error);
+  if (page == NULL)
+    return NULL;
   page->users = 1;
   page->host_offset = host_offset;
   page->length = length;
