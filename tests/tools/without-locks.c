@@ -135,9 +135,8 @@ main (int argc, char **argv)
 
   if (lack == NULL)
     {
-      fprintf (
-          stderr,
-          "usage: without-locks ofd|all|setlk|getlk|lease|openat2|landlock|seccomp COMMAND [ARGUMENT]...\n");
+      fprintf (stderr, "usage: without-locks WHAT COMMAND [ARGUMENT]...\n"
+                       "WHAT: ofd, all, setlk, getlk, lease, openat2, landlock, seccomp\n");
       return 125;
     }
   if (install (lack) != 0)
