@@ -154,11 +154,11 @@ one_table() {
 
 @test "hostile images: small files that mean much work" {
   hostile_setup
-  hostile l1-amplifies plain ok unsafe corrupt err one_table 262144
+  hostile l1-amplifies plain ok unsafe corrupt err one_table 262144 and copy_with --max-size=1T
   hostile l2-amplifies-data plain ok ok corrupt,,ok qemu header size "64 << 20" and fill_l2 0x8000000000050000
   hostile snapshots-65536 empty ok unsafe corrupt 4194304 made snapshots=65536 size=4194304
-  hostile snapshots-long-names empty ok ok corrupt,,ok 4194304 made snapshots=1020 name=65535 byte=27 size=4194304 and check_may_take 98304
-  hostile snapshots-amplify empty ok unsafe corrupt,,ok err made l1=262144 snapshots=4096
+  hostile snapshots-long-names empty ok ok corrupt,,ok 4194304 made snapshots=1020 name=32767 byte=27 size=4194304 and check_may_take 65536
+  hostile snapshots-amplify empty ok unsafe corrupt,,ok err made l1=262144 snapshots=4096 and copy_with --max-size=1T
   hostile snapshots-amplify-data empty ok unsafe corrupt A:4194304 made clusters=zlib snapshots=65536 size=4194304
   hostile bitmaps-65535 empty ok unsafe corrupt,,ok 4194304 made bitmaps=65535 name=1023 byte=255 size=4194304
   hostile bomb-512-mib empty ok ok corrupt,,ok err made clusters=zlib and files_to 67108864

@@ -60,7 +60,7 @@ tried() {
   shift 3
   ((!LIMITED)) || limits=(prlimit --as=268435456 ${FILE_LIMIT:+--fsize="$FILE_LIMIT"})
   code=0
-  timeout -s KILL $((20 * SLOWER)) /usr/bin/time -q -o "$DIR/cost" -f '%M %U %S' "${limits[@]}" \
+  timeout -s KILL $((40 * SLOWER)) /usr/bin/time -q -o "$DIR/cost" -f '%M %U %S' "${limits[@]}" \
     "${WRAPPER[@]}" "$IMGTOOL" "$1" "${MORE_OPTIONS[@]}" "${@:2}" <"$DIR/stdin" >"$log.out" 2>"$log.err" || code=$?
   RUNS=$((RUNS + 1))
   if ((code > 63)); then
