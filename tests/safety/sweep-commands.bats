@@ -17,7 +17,7 @@ load sweep-shim
 @test "sweep: each call fails, info" {
   require strace qemu-img
   command_sources
-  step 29
+  step 13
   for kind in info-raw info-qcow2 info-chain; do
     each_fails $kind
   done
@@ -28,7 +28,7 @@ load sweep-shim
 @test "sweep: each call fails, check" {
   require strace qemu-img
   command_sources
-  step 29
+  step 13
   for kind in check check-data check-corrupt; do
     each_fails $kind
   done
