@@ -22,6 +22,7 @@ command_sources() {
   printf '%s\n' '#!/bin/sh' "sed -n 's/^[0-9]*: \\(.*:$(stat -c %i disk.qcow2) .*\\)/\\1/p' /proc/locks" |
     tee show-locks >/dev/null
   chmod +x show-locks
+  sync ./*.qcow2 # or their size on the disk changes while it is told
   sha256sum ./*.qcow2 >sources.sums
 }
 
