@@ -118,7 +118,7 @@ same_info() {
 @test "random images: content, description and check as with qemu-img, copies that are right" {
   local first=${SEED:-$((RANDOM * 32768 + RANDOM))} number seed n=0 with_info=1
   qemu-img info --output=json -f raw /dev/null | grep -q children || with_info=0 # QEMU 8
-  for ((number = 0; number < ${IMAGES:-30}; number++)); do
+  for ((number = 0; number < ${IMAGES:-20}; number++)); do
     seed=$((first + number))
     RANDOM=$seed
     refcount_bits=16
@@ -130,5 +130,5 @@ same_info() {
     n=$((n + 1))
   done
   echo "# random images: $n, seeds $first to $((first + n - 1))" >&3
-  ((n == ${IMAGES:-30}))
+  ((n == ${IMAGES:-20}))
 }

@@ -60,7 +60,7 @@ errors() {
   require qemu-img
   sweep_sources
   qcow2_source
-  step 5
+  step 11
   errors new
   errors old
   sweep_verdict 60
@@ -80,7 +80,7 @@ errors() {
   require strace qemu-img
   sweep_sources
   qcow2_source
-  step 5
+  step 11
   for kind in new old; do
     record $kind
     kill_sweep $kind
