@@ -146,7 +146,7 @@ set_error (GBytes *bytes, GError **error)
 static void
 warm_up (void)
 {
-  g_autofree char *text = g_locale_to_utf8 ("x", 1, NULL, NULL, NULL);
+  g_free (g_locale_to_utf8 ("x", 1, NULL, NULL, NULL));
   tzset ();
 }
 
