@@ -493,8 +493,7 @@ START_TEST (it_dies_with_its_parent)
       close (other);
       if (fcntl (outside.file_fd, F_OFD_SETLK, &lock) < 0)
         _exit (1);
-      g_autoptr (GVariant) result = img_sandbox_run (&call, NULL);
-      _exit (2);
+      _exit (img_sandbox_run (&call, NULL) == NULL ? 2 : 3);
     }
   for (guint i = 0; i < 1000 && !has_bytes (other); i++)
     g_usleep (10000);
