@@ -57,6 +57,7 @@ static const CliOption options[] = {
     "ask also about all that is behind the images, and their data files", cli_set_flag,
     offsetof (Params, backing_chain), NULL },
   CLI_GATE_ROWS (Params, policy),
+  CLI_ROW_SANDBOX,
   { 0, "all", CLI_NO_VALUE, NULL, "every image lock on this host instead of certain images",
     cli_set_flag, offsetof (Params, all), NULL },
   { 'o', "columns", CLI_VALUE, "LIST",

@@ -69,6 +69,7 @@ static const CliOption options[] = {
     "lock also all that is behind the images, as QEMU locks what it only reads", cli_set_flag,
     offsetof (Params, backing_chain), NULL },
   CLI_GATE_ROWS (Params, policy),
+  CLI_ROW_SANDBOX,
   { 'f', "format", CLI_VALUE, "FMT", "with -b: treat the images as FMT instead of looking at them",
     cli_set_format, offsetof (Params, common.format), cli_format_choices },
   CLI_ROW_LOCKING (Params, common),

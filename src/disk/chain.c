@@ -2,8 +2,8 @@
 #include "disk/chain.h"
 
 #include "base/text.h"
+#include "disk/detect.h"
 #include "disk/format.h"
-#include "disk/inspect.h"
 #include "disk/probe.h"
 #include "disk/snapshot.h"
 
@@ -14,59 +14,80 @@
 /* Memory that those of them share whose part is too small for what they need at once. */
 #define WORKSPACE ((gsize)18 << 20)
 
-/* A chain as far as it was followed. */
-typedef struct
+void
+img_chain_clear (ImgChain *chain)
 {
-  const ImgChainParams *params; /* borrowed */
-  GPtrArray *files;             /* borrowed: owns what is opened */
-  GArray *members;              /* borrowed ImgChainMember: the first included */
-  char *refused;                /* owned; what could not be followed */
-} Chain;
+  g_clear_pointer (&chain->members, g_array_unref);
+  g_clear_pointer (&chain->snapshot, g_free);
+  g_clear_pointer (&chain->refused, g_free);
+}
 
 static const ImgChainMember *
-member (const Chain *chain, guint i)
+member (const ImgChain *chain, guint i)
 {
   return &g_array_index (chain->members, ImgChainMember, i);
 }
 
+/* ---- finding the files ---- */
+
+static const char data_file[] = "data file";
+
+typedef struct
+{
+  const ImgChainParams *params; /* borrowed */
+  GPtrArray *files;             /* borrowed: owns what is opened */
+  ImgChain *chain;              /* borrowed: as far as it was followed */
+} Search;
+
 static void
-add_member (Chain *chain, ImgFile *file, const char *what, const char *format, const ImgDisk *front,
-            guint depth)
+add_member (Search *search, ImgFile *file, const char *what, const char *format,
+            const ImgFile *front, guint depth)
 {
   ImgChainMember added = { .file = file,
                            .what = what,
-                           .format = format,
-                           .front = front == NULL ? NULL : img_file_path (front->file),
-                           .depth = depth };
-  g_array_append_val (chain->members, added);
+                           .format = img_format_intern (format),
+                           .front = front == NULL ? NULL : img_file_path (front),
+                           .depth = depth,
+                           .is_data_file = what == data_file };
+  g_array_append_val (search->chain->members, added);
 }
 
 static void
-set_refused (Chain *chain, const char *name)
+set_refused (Search *search, const char *name)
 {
-  g_free (chain->refused);
-  chain->refused = g_strdup (name);
+  g_free (search->chain->refused);
+  search->chain->refused = g_strdup (name);
 }
 
-/* Open what @disk calls its @what. */
-static ImgFile *
-open_reference (Chain *chain, const ImgDisk *disk, const char *what, const ImgReference *reference,
-                ImgGatePath *path, GError **error)
+static gboolean
+read_heading (const Search *search, ImgFile *file, const char *format,
+              const ImgHeadingParams *params, ImgHeading *heading, GError **error)
 {
-  const ImgChainParams *params = chain->params;
-  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+  return search->params->read_heading != NULL
+             ? search->params->read_heading (file, format, params, heading, error)
+             : img_heading_read (file, format, params, heading, error);
+}
 
-  set_refused (chain, reference->name);
-  if (!img_gate_resolve (img_file_path (disk->file), what, reference, path, error))
+/* Open what the image in @front calls its @what. */
+static ImgFile *
+open_reference (Search *search, const ImgFile *front, const char *what,
+                const ImgReference *reference, ImgGatePath *path, GError **error)
+{
+  const ImgChainParams *params = search->params;
+  const ImgChain *chain = search->chain;
+  g_autofree char *safe = img_text_escape (img_file_path (front), -1);
+
+  set_refused (search, reference->name);
+  if (!img_gate_resolve (img_file_path (front), what, reference, path, error))
     return NULL;
-  set_refused (chain, path->path);
+  set_refused (search, path->path);
   ImgFile *file = params->open (path->path, params->closure, error);
   if (file == NULL)
     {
       g_prefix_error (error, "the %s of '%s': ", what, safe);
       return NULL;
     }
-  g_ptr_array_add (chain->files, file);
+  g_ptr_array_add (search->files, file);
   /* One file is one descriptor, however often it is opened. */
   for (guint i = 0; i < chain->members->len; i++)
     if (img_file_fd (member (chain, i)->file) == img_file_fd (file))
@@ -76,76 +97,126 @@ open_reference (Chain *chain, const ImgDisk *disk, const char *what, const ImgRe
                                "the %s of '%s' leads back to a file of the same chain: '%s'", what,
                                safe, safe_path);
       }
-  return img_gate_check (member (chain, 0)->file, what, reference == &disk->data_file, file,
-                         &params->policy, error)
+  return img_gate_check (member (chain, 0)->file, what, what == data_file, file, &params->policy,
+                         error)
              ? file
              : NULL;
 }
 
-/* The disk behind @disk, which is asked for what is not in it. */
-static gboolean
-open_backing (Chain *chain, ImgDisk *disk, guint depth, GError **error)
+/* The image behind the one in @front, whose @heading becomes that of what is returned. */
+static ImgFile *
+open_backing (Search *search, const ImgFile *front, ImgHeading *heading, guint depth,
+              GError **error)
 {
+  const ImgHeadingParams heading_params = { 0 };
   g_auto (ImgGatePath) path = { 0 };
-  ImgFile *file = open_reference (chain, disk, "backing file", &disk->backing, &path, error);
+  g_autofree char *safe = img_text_escape (img_file_path (front), -1);
+  ImgFile *file = open_reference (search, front, "backing file", &heading->backing, &path, error);
   if (file == NULL)
-    return FALSE;
+    return NULL;
   const char *format = path.format != NULL ? path.format : img_probe (file, error);
   if (format == NULL)
-    return FALSE;
-  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
-  disk->backing_disk = img_disk_open (file, format, error);
-  if (disk->backing_disk == NULL)
+    return NULL;
+  img_heading_clear (heading);
+  if (!read_heading (search, file, format, &heading_params, heading, error))
     {
       g_prefix_error (error, "the backing file of '%s': ", safe);
-      return FALSE;
+      return NULL;
     }
-  add_member (chain, file, "backing file", disk->backing_disk->format->name, disk, depth);
-  if (path.format != NULL
-      || (disk->backing_disk->backing.name == NULL && disk->backing_disk->data_file.name == NULL))
-    return TRUE;
+  add_member (search, file, "backing file", format, front, depth);
+  if (path.format != NULL || (heading->backing.name == NULL && heading->data_file.name == NULL))
+    return file;
   g_autofree char *safe_path = img_text_escape (path.path, -1);
-  set_refused (chain, disk->backing_disk->backing.name != NULL
-                          ? disk->backing_disk->backing.name
-                          : disk->backing_disk->data_file.name);
-  return img_throw (error, IMG_ERROR_FAILED,
-                    "'%s' does not say what format its backing file '%s' has. It looks like %s and "
-                    "names other files, which a guest may have written: they are not followed",
-                    safe, safe_path, format);
+  set_refused (search,
+               heading->backing.name != NULL ? heading->backing.name : heading->data_file.name);
+  return img_null_throw (
+      error, IMG_ERROR_FAILED,
+      "'%s' does not say what format its backing file '%s' has. It looks like %s and "
+      "names other files, which a guest may have written: they are not followed",
+      safe, safe_path, format);
 }
 
 static gboolean
-open_data_file (Chain *chain, ImgDisk *disk, guint depth, GError **error)
+open_data_file (Search *search, const ImgFile *front, const ImgHeading *heading, guint depth,
+                GError **error)
 {
   g_auto (ImgGatePath) path = { 0 };
-  disk->data = open_reference (chain, disk, "data file", &disk->data_file, &path, error);
-  if (disk->data == NULL)
+  ImgFile *file = open_reference (search, front, data_file, &heading->data_file, &path, error);
+  if (file == NULL)
     return FALSE;
-  add_member (chain, disk->data, "data file", "raw", disk, depth);
+  add_member (search, file, data_file, "raw", front, depth);
   return TRUE;
 }
 
-/* All that @top needs, down to the last. */
+/* All that the image in @file, with @heading, needs, down to the last. */
 static gboolean
-follow (Chain *chain, ImgDisk *top, GError **error)
+follow (Search *search, ImgFile *file, ImgHeading *heading, GError **error)
 {
-  guint depth = 1;
-
-  for (ImgDisk *disk = top; disk != NULL; disk = disk->backing_disk, depth++)
+  for (guint depth = 1; file != NULL; depth++)
     {
-      if (disk->data_file.name != NULL && !open_data_file (chain, disk, depth - 1, error))
+      if (heading->data_file.name != NULL
+          && !open_data_file (search, file, heading, depth - 1, error))
         return FALSE;
-      if (disk->backing.name != NULL && depth >= IMG_CHAIN_MAX_DEPTH)
+      if (heading->backing.name == NULL)
+        return TRUE;
+      if (depth >= IMG_CHAIN_MAX_DEPTH)
         {
-          set_refused (chain, disk->backing.name);
+          set_refused (search, heading->backing.name);
           return img_throw (error, IMG_ERROR_FAILED,
                             "the chain of backing files is longer than %d images",
                             IMG_CHAIN_MAX_DEPTH);
         }
-      if (disk->backing.name != NULL && !open_backing (chain, disk, depth, error))
-        return FALSE;
+      file = open_backing (search, file, heading, depth, error);
     }
+  return FALSE;
+}
+
+gboolean
+img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params, GPtrArray *files,
+                ImgChain *chain, GError **error)
+{
+  Search search = { .params = params, .files = files, .chain = chain };
+  ImgHeadingParams heading_params = { .policy = &params->policy,
+                                      .was_probed = params->was_probed,
+                                      .snapshot = params->snapshot };
+  g_auto (ImgHeading) heading = { 0 };
+
+  chain->members = g_array_new (FALSE, FALSE, sizeof (ImgChainMember));
+  chain->snapshot = g_strdup (params->snapshot);
+  if (!read_heading (&search, file, format, &heading_params, &heading, error))
+    return FALSE;
+  add_member (&search, file, "image", format, NULL, 0);
+  chain->size = heading.size;
+  if (!follow (&search, file, &heading, error))
+    return FALSE;
+  g_clear_pointer (&chain->refused, g_free);
   return TRUE;
+}
+
+/* ---- making a disk of them ---- */
+
+/* The image that is @i-th in @chain, alone. */
+static ImgDisk *
+open_member (const ImgChain *chain, guint i, GError **error)
+{
+  g_autoptr (ImgDisk) disk
+      = img_disk_open (member (chain, i)->file, member (chain, i)->format, error);
+
+  if (disk == NULL
+      || (i == 0 && chain->snapshot != NULL && !img_disk_select (disk, chain->snapshot, error)))
+    return NULL;
+  return g_steal_pointer (&disk);
+}
+
+/* It may have been written to since it was looked at. */
+static gboolean
+check_disk (const ImgDisk *disk, GError **error)
+{
+  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+
+  return ((disk->backing.name != NULL) == (disk->backing_disk != NULL)
+          && (disk->data_file.name != NULL) == (disk->data != NULL))
+         || img_throw (error, IMG_ERROR_FAILED, "'%s' was changed while it was opened", safe);
 }
 
 /* Make all disks of the chain ready to be read. */
@@ -161,42 +232,30 @@ begin (ImgDisk *top, GError **error)
     {
       disk->cache_budget = MAX (CACHE_BUDGET / depth, LEAST_CACHE);
       disk->workspace = img_budget_ref (workspace);
-      if (!img_disk_begin (disk, error))
+      if (!check_disk (disk, error) || !img_disk_begin (disk, error))
         return FALSE;
     }
   return TRUE;
 }
 
 ImgDisk *
-img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params, GPtrArray *files,
-                GArray *members, char **refused, GError **error)
+img_chain_open (const ImgChain *chain, GError **error)
 {
-  Chain chain = { .params = params, .files = files, .members = members };
-  g_autoptr (ImgDisk) disk = img_disk_open (file, format, error);
+  g_autoptr (ImgDisk) top = NULL;
+  ImgDisk *last = NULL;
 
-  *refused = NULL;
-  if (disk == NULL)
-    return NULL;
-  add_member (&chain, file, "image", disk->format->name, NULL, 0);
-  if (!img_inspect_check (disk, &params->policy, error)
-      || (params->was_probed && !img_probe_check (disk, error))
-      || (params->snapshot != NULL && !img_disk_select (disk, params->snapshot, error))
-      || !img_inspect_check_size (disk, &params->policy, error) || !follow (&chain, disk, error))
+  for (guint i = 0; i < chain->members->len; i++)
     {
-      *refused = chain.refused;
-      return NULL;
+      if (member (chain, i)->is_data_file)
+        {
+          last->data = member (chain, i)->file;
+          continue;
+        }
+      ImgDisk *disk = open_member (chain, i, error);
+      if (disk == NULL)
+        return NULL;
+      *(last == NULL ? &top : &last->backing_disk) = disk;
+      last = disk;
     }
-  g_free (chain.refused);
-  return g_steal_pointer (&disk);
-}
-
-ImgDisk *
-img_chain_open (ImgFile *file, const char *format, const ImgChainParams *params, GPtrArray *files,
-                GError **error)
-{
-  g_autoptr (GArray) members = g_array_new (FALSE, FALSE, sizeof (ImgChainMember));
-  g_autofree char *refused = NULL;
-  g_autoptr (ImgDisk) disk = img_chain_find (file, format, params, files, members, &refused, error);
-
-  return disk != NULL && begin (disk, error) ? g_steal_pointer (&disk) : NULL;
+  return begin (top, error) ? g_steal_pointer (&top) : NULL;
 }

@@ -30,38 +30,36 @@ describe (const ImgBitmap *bitmap)
 }
 
 static gboolean
-check (const ImgBitmap *bitmap, const ImgConvertParams *params, ImgConvertResult *result,
+check (const ImgBitmap *bitmap, const ImgConvertParams *params, GPtrArray *omissions,
        GError **error)
 {
   if (bitmap->state == IMG_BITMAP_GOOD)
-    return try_to_read (bitmap, error);
+    return omissions == NULL || try_to_read (bitmap, error);
   g_autofree char *what = describe (bitmap);
   /* Both as qemu-img says it. */
   if (!params->skip_broken_bitmaps)
     return img_throw (error, IMG_ERROR_FAILED,
                       "cannot copy %s; --skip-broken-bitmaps leaves it out", what);
-  g_ptr_array_add (result->omissions, g_strdup_printf ("skipping %s", what));
+  if (omissions != NULL)
+    g_ptr_array_add (omissions, g_strdup_printf ("skipping %s", what));
   return TRUE;
 }
 
 GPtrArray *
-img_bitmaps_find (const ImgConvertParams *params, GPtrArray *disks, ImgConvertResult *result,
+img_bitmaps_find (const ImgConvertParams *params, ImgDisk *disk, GPtrArray *omissions,
                   GError **error)
 {
   gboolean are_stale;
+  g_autoptr (GPtrArray) bitmaps = img_disk_find_bitmaps (disk, &are_stale, error);
 
-  if (!params->create.has_bitmaps)
-    return g_ptr_array_new ();
-  g_assert (disks->len == 1);
-  g_autoptr (GPtrArray) bitmaps = img_disk_find_bitmaps (disks->pdata[0], &are_stale, error);
   if (bitmaps == NULL)
     return NULL;
-  if (are_stale)
-    g_ptr_array_add (result->omissions,
+  if (are_stale && omissions != NULL)
+    g_ptr_array_add (omissions,
                      g_strdup ("a program lacking bitmap support modified the source: its bitmaps "
                                "are out of date and not copied"));
   for (guint i = 0; i < bitmaps->len; i++)
-    if (!check (bitmaps->pdata[i], params, result, error))
+    if (!check (bitmaps->pdata[i], params, omissions, error))
       return NULL;
   return g_steal_pointer (&bitmaps);
 }

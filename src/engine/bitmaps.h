@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Which bitmaps of a source come into the copy, known to be readable before anything is written. */
+/* Which bitmaps of a source come into the copy. */
 #pragma once
 
 #include "disk/bitmap.h"
 #include "engine/convert.h"
 
-/* Those of the first of @disks, as a new array of ImgBitmap that must not outlive it; empty if none
- * are asked for. Those that are not good are to be left out, as @result tells. */
+/* Those of @disk, as a new array of ImgBitmap that must not outlive it; it is an error if one
+ * cannot be copied and @params do not let it be left out. With @omissions they are also known to be
+ * readable, and what is left out is appended to it, in words that are safe to print; with NULL that
+ * was done before. */
 G_GNUC_WARN_UNUSED_RESULT
-GPtrArray *img_bitmaps_find (const ImgConvertParams *params, GPtrArray *disks,
-                             ImgConvertResult *result, GError **error);
+GPtrArray *img_bitmaps_find (const ImgConvertParams *params, ImgDisk *disk, GPtrArray *omissions,
+                             GError **error);

@@ -42,9 +42,52 @@ warn_of_writers (const ImgImageSpec *spec, GPtrArray *warnings)
                                                 safe, reason));
 }
 
-static ImgDisk *
-open_source (const ImgConvertParams *params, const ImgImageSpec *spec, GPtrArray *files,
-             ImgConvertResult *result, GError **error)
+/* What is read: files that make a disk, or a disk that has none. */
+typedef struct
+{
+  ImgChain chain; /* owned */
+  ImgDisk *disk;  /* owned: a stream, or zeros; or NULL */
+  guint64 size;   /* guest bytes, or IMG_DISK_SIZE_UNKNOWN */
+} Source;
+
+static void
+clear_source (gpointer source)
+{
+  img_chain_clear (&((Source *)source)->chain);
+  g_clear_pointer (&((Source *)source)->disk, img_disk_close);
+}
+
+static GArray *
+new_sources (void)
+{
+  GArray *sources = g_array_new (FALSE, TRUE, sizeof (Source));
+  g_array_set_clear_func (sources, clear_source);
+  return sources;
+}
+
+static void
+add_disk (GArray *sources, ImgDisk *disk)
+{
+  Source source = { .disk = disk, .size = disk->size };
+  g_array_append_val (sources, source);
+}
+
+static gboolean
+add_stream (const ImgConvertParams *params, const ImgImageSpec *spec, GArray *sources,
+            GError **error)
+{
+  if ((spec->format != NULL && !g_str_equal (spec->format, "raw"))
+      || params->source_snapshot != NULL)
+    return img_throw (error, IMG_ERROR_USAGE,
+                      "standard input can only be a raw disk: the rest of an image of another "
+                      "format is needed in another order than it comes");
+  add_disk (sources, img_disk_open_stream (params->input_fd, "standard input"));
+  return TRUE;
+}
+
+static gboolean
+open_source (const ImgConvertParams *params, const ImgImageSpec *spec, GArray *sources,
+             GPtrArray *files, ImgConvertResult *result, GError **error)
 {
   ImgOpenParams open_params = { .locking = spec->locking,
                                 .force_share = params->force_share,
@@ -55,36 +98,60 @@ open_source (const ImgConvertParams *params, const ImgImageSpec *spec, GPtrArray
   guint n_files = files->len;
 
   if (params->dash_is_stream && g_str_equal (spec->path, "-"))
-    {
-      if ((spec->format != NULL && !g_str_equal (spec->format, "raw"))
-          || params->source_snapshot != NULL)
-        return img_null_throw (error, IMG_ERROR_USAGE,
-                               "standard input can only be a raw disk: the rest of an image of "
-                               "another format is needed in another order than it comes");
-      return img_disk_open_stream (params->input_fd, "standard input");
-    }
+    return add_stream (params, spec, sources, error);
   if (params->force_share)
     warn_of_writers (spec, result->warnings);
-  g_autoptr (ImgDisk) disk
-      = img_open_disk (spec->path, IMG_USE_CONVERT_FROM, &open_params, files, error);
-  for (guint i = n_files; disk != NULL && i < files->len; i++)
+  g_array_set_size (sources, sources->len + 1);
+  Source *source = &g_array_index (sources, Source, sources->len - 1);
+  if (!img_open_chain (spec->path, IMG_USE_CONVERT_FROM, &open_params, files, &source->chain,
+                       error))
+    return FALSE;
+  source->size = source->chain.size;
+  for (guint i = n_files; i < files->len; i++)
     {
       img_target_note_lock (files->pdata[i], result);
       if (!img_file_set_cache (files->pdata[i], params->source_cache, error))
-        return NULL;
+        return FALSE;
     }
-  return g_steal_pointer (&disk);
+  return TRUE;
 }
 
 static gboolean
-open_sources (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *files,
+open_sources (const ImgConvertParams *params, GArray *sources, GPtrArray *files,
               ImgConvertResult *result, GError **error)
 {
   for (guint i = 0; i < params->n_sources; i++)
+    if (!open_source (params, &params->sources[i], sources, files, result, error))
+      return FALSE;
+  return TRUE;
+}
+
+/* The disk of @source; what has to be closed of it is appended to @opened. */
+static ImgDisk *
+open_disk (const Source *source, GPtrArray *opened, GError **error)
+{
+  if (source->disk != NULL)
+    return source->disk;
+  ImgDisk *disk = img_chain_open (&source->chain, error);
+  if (disk != NULL)
+    g_ptr_array_add (opened, disk);
+  return disk;
+}
+
+static gboolean
+open_disks (GArray *sources, GPtrArray *disks, GPtrArray *opened, GError **error)
+{
+  for (guint i = 0; i < sources->len; i++)
     {
-      ImgDisk *disk = open_source (params, &params->sources[i], files, result, error);
+      const Source *source = &g_array_index (sources, Source, i);
+      ImgDisk *disk = open_disk (source, opened, error);
       if (disk == NULL)
         return FALSE;
+      if (disk->size != source->size)
+        {
+          g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+          return img_throw (error, IMG_ERROR_FAILED, "'%s' was changed while it was opened", safe);
+        }
       g_ptr_array_add (disks, disk);
     }
   return TRUE;
@@ -132,32 +199,33 @@ check_sources (GPtrArray *files, const ImgConvertParams *params, ImgConvertResul
 
 /* Guest bytes of all together, or IMG_DISK_SIZE_UNKNOWN. */
 static guint64
-sum_sizes (GPtrArray *disks)
+sum_sizes (GArray *sources)
 {
-  guint64 size = 0;
-  for (guint i = 0; i < disks->len; i++)
+  guint64 sum = 0;
+  for (guint i = 0; i < sources->len; i++)
     {
-      const ImgDisk *disk = disks->pdata[i];
-      if (disk->size == IMG_DISK_SIZE_UNKNOWN)
+      guint64 size = g_array_index (sources, Source, i).size;
+      if (size == IMG_DISK_SIZE_UNKNOWN)
         return IMG_DISK_SIZE_UNKNOWN;
-      size += disk->size;
+      sum += size;
     }
-  return size;
+  return sum;
 }
 
 /* Whether a target can be so large, and be as it is asked for. */
 static gboolean
-check_sizes (const ImgConvertParams *params, GPtrArray *disks, GError **error)
+check_sizes (const ImgConvertParams *params, GArray *sources, GError **error)
 {
-  guint64 size = 0;
-  for (guint i = 0; i < disks->len; i++)
+  guint64 sum = 0;
+  for (guint i = 0; i < sources->len; i++)
     {
-      const ImgDisk *disk = disks->pdata[i];
-      if (disk->size != IMG_DISK_SIZE_UNKNOWN
-          && (!g_uint64_checked_add (&size, size, disk->size) || size > G_MAXINT64))
+      guint64 size = g_array_index (sources, Source, i).size;
+      if (size != IMG_DISK_SIZE_UNKNOWN
+          && (!g_uint64_checked_add (&sum, sum, size) || sum > G_MAXINT64))
         return img_throw (error, IMG_ERROR_FAILED, "the sources are too large together");
     }
-  return img_disk_check_options (params->target->format, &params->create, sum_sizes (disks), error);
+  return img_disk_check_options (params->target->format, &params->create, sum_sizes (sources),
+                                 error);
 }
 
 static void
@@ -181,15 +249,19 @@ show_phase (const ImgConvertParams *params, const ImgConvertResult *result, ImgP
 /* Address space of the process that copies: its buffers, stacks and tables need a tenth of it. */
 #define MEMORY (G_GUINT64_CONSTANT (2) << 30)
 
-/* A copy as the sandbox sees it. All is borrowed. */
+/* A copy as the sandbox sees it: nobody else looks at what is in the images. All is borrowed. */
 typedef struct
 {
   const ImgConvertParams *params;
   const ImgCopyParams *copy;
-  GPtrArray *disks;
+  GArray *sources;
+  const ImgChain *backing; /* or NULL */
   ImgTarget *target;
   ImgCopyResult result;
 } Copy;
+
+/* A note without a text: from now on the target is written to. */
+#define HAS_BEGUN NULL, 0
 
 static void
 tell (const ImgProgressState *state, G_GNUC_UNUSED gpointer closure)
@@ -201,9 +273,12 @@ tell (const ImgProgressState *state, G_GNUC_UNUSED gpointer closure)
 static void
 show_note (const void *bytes, gsize length, gpointer closure)
 {
-  const ImgProgress *progress = &((const Copy *)closure)->params->copy.progress;
+  const Copy *copy = closure;
+  const ImgProgress *progress = &copy->params->copy.progress;
   ImgProgressState state;
 
+  if (length == 0)
+    img_target_has_begun (copy->target);
   if (length != sizeof state || progress->show == NULL)
     return;
   memcpy (&state, bytes, sizeof state);
@@ -272,28 +347,97 @@ settle (const Copy *copy, GError **error)
   return FALSE;
 }
 
+/* The target, to be written to; what goes along with @disks among it. */
+static gboolean
+begin_target (const Copy *copy, GPtrArray *disks, GError **error)
+{
+  g_autoptr (GPtrArray) bitmaps = NULL;
+  ImgDisk *backing = NULL;
+
+  if (copy->params->create.has_bitmaps)
+    {
+      bitmaps = img_bitmaps_find (copy->params, disks->pdata[0], NULL, error);
+      if (bitmaps == NULL)
+        return FALSE;
+    }
+  if (copy->backing != NULL)
+    {
+      backing = img_chain_open (copy->backing, error);
+      if (backing == NULL)
+        return FALSE;
+    }
+  if (!img_target_begin (copy->target, backing, error))
+    return FALSE;
+  if (bitmaps != NULL && bitmaps->len > 0)
+    img_disk_keep_bitmaps (img_target_disk (copy->target), bitmaps);
+  return TRUE;
+}
+
 static GVariant *
 copy_disks (gpointer closure, GError **error)
 {
   Copy *copy = closure;
-  ImgDisk *const *sources = (ImgDisk *const *)(gpointer)copy->disks->pdata;
+  g_autoptr (GPtrArray) opened = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
+  g_autoptr (GPtrArray) disks = g_ptr_array_new ();
   ImgCopyParams params = *copy->copy;
 
   if (params.progress.show != NULL)
     params.progress.show = tell;
   copy->copy = &params;
-  if (!img_copy (sources, copy->disks->len, img_target_disk (copy->target), &params, &copy->result,
-                 error)
+  if (!open_disks (copy->sources, disks, opened, error) || !begin_target (copy, disks, error))
+    return NULL;
+  img_sandbox_note (HAS_BEGUN);
+  if (!img_copy ((ImgDisk *const *)(gpointer)disks->pdata, disks->len,
+                 img_target_disk (copy->target), &params, &copy->result, error)
       || !settle (copy, error))
     return NULL;
   return img_pack_copy (&copy->result);
 }
 
-static gboolean
-copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GPtrArray *disks,
-                 GPtrArray *files, ImgTarget *target, ImgConvertResult *result, GError **error)
+/* What goes wrong with the bitmaps should do so before anything is written. */
+static GVariant *
+look_at_bitmaps (gpointer closure, GError **error)
 {
-  Copy closure = { .params = params, .copy = copy, .disks = disks, .target = target };
+  const Copy *copy = closure;
+  g_autoptr (GPtrArray) opened = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
+  g_autoptr (GPtrArray) disks = g_ptr_array_new ();
+  g_autoptr (GPtrArray) omissions = g_ptr_array_new_with_free_func (g_free);
+
+  /* There is one source. */
+  if (!open_disks (copy->sources, disks, opened, error))
+    return NULL;
+  g_autoptr (GPtrArray) bitmaps
+      = img_bitmaps_find (copy->params, disks->pdata[0], omissions, error);
+  return bitmaps == NULL ? NULL : img_pack_texts (omissions);
+}
+
+static gboolean
+check_bitmaps (const ImgConvertParams *params, GArray *sources, ImgConvertResult *result,
+               GError **error)
+{
+  Copy closure = { .params = params, .sources = sources };
+  ImgSandboxCall call
+      = { .work = look_at_bitmaps, .type = IMG_PACK_TEXTS, .closure = &closure, .memory = MEMORY };
+
+  if (!params->create.has_bitmaps)
+    return TRUE;
+  g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
+  if (packed == NULL)
+    return FALSE;
+  img_unpack_safe_texts (packed, result->omissions);
+  return TRUE;
+}
+
+/* ---- outside ---- */
+
+static gboolean
+copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GArray *sources,
+                 const ImgChain *backing, GPtrArray *files, ImgTarget *target,
+                 ImgConvertResult *result, GError **error)
+{
+  Copy closure = {
+    .params = params, .copy = copy, .sources = sources, .backing = backing, .target = target
+  };
   ImgSandboxCall call = { .work = copy_disks,
                           .type = IMG_PACK_COPY,
                           .closure = &closure,
@@ -311,28 +455,26 @@ copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GPtr
   return check_sources (files, params, result, error) && img_target_finish (target, error);
 }
 
-/* From @disks, whose bytes are those of @files, to the target with @bitmaps (or NULL); @backing
- * (taken over) is behind it. */
+/* From @sources, whose bytes are those of @files, to the target; @backing (or NULL) is behind it.
+ */
 static gboolean
-convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *bitmaps, GPtrArray *files,
-         ImgDisk *backing, ImgConvertResult *result, GError **error)
+convert (const ImgConvertParams *params, GArray *sources, GPtrArray *files, const ImgChain *backing,
+         ImgConvertResult *result, GError **error)
 {
   ImgCopyParams copy = params->copy;
   int preallocation = params->create.preallocation;
-  guint64 size = sum_sizes (disks);
 
   if (preallocation > IMG_PREALLOCATION_OFF)
     show_phase (params, result, IMG_PHASE_ALLOCATE);
-  g_autoptr (ImgTarget) target = img_target_open (params, size, backing, files, result, error);
+  g_autoptr (ImgTarget) target
+      = img_target_open (params, sum_sizes (sources), files, result, error);
   if (target == NULL)
     return FALSE;
-  if (bitmaps != NULL && bitmaps->len > 0)
-    img_disk_keep_bitmaps (img_target_disk (target), bitmaps);
   if (preallocation == IMG_PREALLOCATION_FULL)
     copy.sparse_size = 0;
   if (preallocation > IMG_PREALLOCATION_OFF)
     copy.reflink = IMG_REFLINK_NEVER;
-  if (!copy_and_finish (params, &copy, disks, files, target, result, error))
+  if (!copy_and_finish (params, &copy, sources, backing, files, target, result, error))
     {
       img_target_spoil (target, error == NULL ? NULL : *error);
       img_target_add_advice (target, error);
@@ -342,10 +484,9 @@ convert (const ImgConvertParams *params, GPtrArray *disks, GPtrArray *bitmaps, G
   return TRUE;
 }
 
-/* The disk that is to be behind the target, from which the files to be read are appended to @files;
- * *@backing NULL if there is none. */
+/* What is to be behind the target, whose files are appended to @files; nothing if there is none. */
 static gboolean
-open_backing (const ImgConvertParams *params, GPtrArray *files, ImgDisk **backing, GError **error)
+open_backing (const ImgConvertParams *params, GPtrArray *files, ImgChain *backing, GError **error)
 {
   g_auto (ImgGatePath) path = { 0 };
   ImgReference reference
@@ -355,7 +496,6 @@ open_backing (const ImgConvertParams *params, GPtrArray *files, ImgDisk **backin
                                 .lock_wait = params->lock_wait,
                                 .policy = params->policy };
 
-  *backing = NULL;
   if (reference.name == NULL)
     return TRUE;
   /* Who says a name on the command line may say any file's. */
@@ -365,25 +505,23 @@ open_backing (const ImgConvertParams *params, GPtrArray *files, ImgDisk **backin
   if (!img_gate_resolve (params->target->path, "backing file", &reference, &path, error))
     return FALSE;
   open_params.format = path.format;
-  *backing = img_open_disk (path.path, IMG_USE_CONVERT_FROM, &open_params, files, error);
-  return *backing != NULL;
+  return img_open_chain (path.path, IMG_USE_CONVERT_FROM, &open_params, files, backing, error);
 }
 
 gboolean
 img_convert (const ImgConvertParams *params, ImgConvertResult *result, GError **error)
 {
-  /* The files outlive the disks in them. */
+  /* The files outlive what is made of them. */
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
-  g_autoptr (GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
-  g_autoptr (GPtrArray) bitmaps = NULL;
-  ImgDisk *backing;
+  g_autoptr (GArray) sources = new_sources ();
+  g_auto (ImgChain) backing = { 0 };
 
   begin_result (result);
-  if (!open_sources (params, disks, files, result, error) || !check_sizes (params, disks, error))
-    return FALSE;
-  bitmaps = img_bitmaps_find (params, disks, result, error);
-  return bitmaps != NULL && open_backing (params, files, &backing, error)
-         && convert (params, disks, bitmaps, files, backing, result, error);
+  return open_sources (params, sources, files, result, error)
+         && check_sizes (params, sources, error) && check_bitmaps (params, sources, result, error)
+         && open_backing (params, files, &backing, error)
+         && convert (params, sources, files, backing.members == NULL ? NULL : &backing, result,
+                     error);
 }
 
 gboolean
@@ -391,20 +529,20 @@ img_create (guint64 *size, gboolean is_unchecked, const ImgConvertParams *params
             ImgConvertResult *result, GError **error)
 {
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
-  g_autoptr (GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
-  g_autoptr (ImgDisk) backing = NULL;
+  g_autoptr (GArray) sources = new_sources ();
+  g_auto (ImgChain) backing = { 0 };
   ImgConvertParams create = *params;
 
   begin_result (result);
   if (!is_unchecked && !open_backing (params, files, &backing, error))
     return FALSE;
-  if (*size == IMG_DISK_SIZE_UNKNOWN && backing != NULL)
-    *size = backing->size;
+  if (*size == IMG_DISK_SIZE_UNKNOWN && backing.members != NULL)
+    *size = backing.size;
   if (*size == IMG_DISK_SIZE_UNKNOWN)
     return img_throw (error, IMG_ERROR_USAGE, "which size? There is no backing file to tell");
   create.copy.sparse_size = 1; /* zeros need not be written */
-  g_ptr_array_add (disks, img_disk_open_zeros (*size));
+  add_disk (sources, img_disk_open_zeros (*size));
   /* What is behind the new disk shows through: nothing is compared with it. */
-  return check_sizes (params, disks, error)
-         && convert (&create, disks, NULL, files, NULL, result, error);
+  return check_sizes (params, sources, error)
+         && convert (&create, sources, files, NULL, result, error);
 }

@@ -5,6 +5,7 @@
 
 #include "disk/chain.h"
 #include "disk/probe.h"
+#include "engine/heading.h"
 
 void
 img_member_free (ImgMember *member)
@@ -55,12 +56,12 @@ img_members_find (const char *path, const ImgOpenParams *params, GPtrArray *memb
 {
   ImgFileParams look = { .locking = IMG_LOCKING_OFF };
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
-  g_autoptr (GArray) found = g_array_new (FALSE, FALSE, sizeof (ImgChainMember));
+  g_auto (ImgChain) chain = { 0 };
   ImgChainParams chain_params = { .policy = params->policy,
                                   .was_probed = params->format == NULL,
                                   .open = open_unlocked,
-                                  .closure = &look };
-
+                                  .closure = &look,
+                                  .read_heading = img_read_heading };
   g_autoptr (ImgRoot) root = NULL;
   *refused = NULL;
   if (!img_open_root (path, &params->policy, &root, error))
@@ -75,11 +76,11 @@ img_members_find (const char *path, const ImgOpenParams *params, GPtrArray *memb
   look.is_named = TRUE;
   look.root = root;
   look.no_devices = !params->policy.allow_devices && !img_file_is_device (file);
-  g_autoptr (ImgDisk) disk
-      = img_chain_find (file, format, &chain_params, files, found, refused, error);
-  for (guint i = 0; i < found->len; i++)
-    if (!keep (&g_array_index (found, ImgChainMember, i), look.no_devices, root, members,
-               disk != NULL ? error : NULL))
+  gboolean is_whole = img_chain_find (file, format, &chain_params, files, &chain, error);
+  *refused = g_steal_pointer (&chain.refused);
+  for (guint i = 0; i < chain.members->len; i++)
+    if (!keep (&g_array_index (chain.members, ImgChainMember, i), look.no_devices, root, members,
+               is_whole ? error : NULL))
       return FALSE;
-  return disk != NULL;
+  return is_whole;
 }

@@ -6,14 +6,12 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
-#include "disk/chain.h"
 #include "disk/detect.h"
 #include "disk/probe.h"
+#include "engine/heading.h"
 #include "engine/lock-status.h"
-#include "engine/pack.h"
 #include "engine/verdict.h"
 #include "file/inode-registry.h"
-#include "sandbox/call.h"
 
 /* Whose locks @set runs into, as one sentence; NULL if they are gone by now. */
 static char *
@@ -180,78 +178,57 @@ open_behind (const char *path, gpointer closure, GError **error)
   return img_open_file (path, &file_params, error);
 }
 
-ImgDisk *
-img_open_disk_in (ImgFile *file, const char *format, ImgUse use, const ImgOpenParams *params,
-                  GPtrArray *files, GError **error)
+gboolean
+img_open_chain_in (ImgFile *file, const char *format, ImgUse use, const ImgOpenParams *params,
+                   GPtrArray *files, ImgChain *chain, GError **error)
 {
   Behind behind = { .params = params, .use = use };
   ImgChainParams chain_params = { .policy = params->policy,
                                   .was_probed = params->format == NULL,
                                   .snapshot = params->snapshot,
                                   .open = open_behind,
-                                  .closure = &behind };
+                                  .closure = &behind,
+                                  .read_heading = img_read_heading };
   g_autoptr (ImgRoot) root = NULL;
   if (!img_open_root (img_file_path (file), &params->policy, &root, error))
-    return NULL;
+    return FALSE;
   behind.root = root;
   behind.no_devices = !params->policy.allow_devices && !img_file_is_device (file);
-  return img_chain_open (file, format, &chain_params, files, error);
+  return img_chain_find (file, format, &chain_params, files, chain, error);
 }
 
-ImgDisk *
-img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrArray *files,
-               GError **error)
+gboolean
+img_open_chain (const char *path, ImgUse use, const ImgOpenParams *params, GPtrArray *files,
+                ImgChain *chain, GError **error)
 {
   const char *format;
   ImgFile *file = img_open (path, use, params, &format, error);
 
   if (file == NULL)
-    return NULL;
+    return FALSE;
   g_ptr_array_add (files, file);
-  return img_open_disk_in (file, format, use, params, files, error);
-}
-
-/* What an image is opened for only to learn the name. */
-typedef struct
-{
-  ImgFile *file;      /* borrowed */
-  const char *format; /* borrowed */
-} Naming;
-
-/* In the sandbox. */
-static GVariant *
-name_data_file (gpointer closure, GError **error)
-{
-  const Naming *naming = closure;
-  g_autoptr (ImgDisk) disk = img_disk_open (naming->file, naming->format, error);
-  return disk == NULL ? NULL : img_pack_text (disk->data_file.name);
+  return img_open_chain_in (file, format, use, params, files, chain, error);
 }
 
 gboolean
 img_open_data_file (ImgFile *file, const char *format, ImgUse use, const ImgOpenParams *params,
                     ImgFile **data, GError **error)
 {
-  Naming naming = { .file = file, .format = format };
-  ImgSandboxCall call = { .work = name_data_file,
-                          .type = IMG_PACK_TEXT,
-                          .closure = &naming,
-                          .memory = G_GUINT64_CONSTANT (1) << 30 };
+  const ImgHeadingParams heading_params = { 0 };
   Behind behind = { .params = params,
                     .use = use,
                     .no_devices = !params->policy.allow_devices && !img_file_is_device (file) };
+  g_auto (ImgHeading) heading = { 0 };
   g_auto (ImgGatePath) path = { 0 };
   g_autoptr (ImgRoot) root = NULL;
-  g_autoptr (GVariant) name = img_sandbox_run (&call, error);
 
   *data = NULL;
-  if (name == NULL)
+  if (!img_read_heading (file, format, &heading_params, &heading, error))
     return FALSE;
-  g_autofree char *text = img_unpack_text (name);
-  ImgReference reference = { .name = text };
-  if (text == NULL)
+  if (heading.data_file.name == NULL)
     return TRUE;
   if (!img_open_root (img_file_path (file), &params->policy, &root, error)
-      || !img_gate_resolve (img_file_path (file), "data file", &reference, &path, error))
+      || !img_gate_resolve (img_file_path (file), "data file", &heading.data_file, &path, error))
     return FALSE;
   behind.root = root;
   g_autoptr (ImgFile) opened = open_behind (path.path, &behind, error);

@@ -2,7 +2,7 @@
 /* Opening an image for a command: img_file_open(), and when somebody is in the way, who it is. */
 #pragma once
 
-#include "disk/gate.h"
+#include "disk/chain.h"
 #include "lock/use.h"
 
 typedef struct
@@ -43,17 +43,19 @@ G_GNUC_WARN_UNUSED_RESULT
 ImgFile *img_open (const char *path, ImgUse use, const ImgOpenParams *params, const char **format,
                    GError **error);
 
-/* img_open(), and open everything that the image names, likewise: the disk, ready to be read. The
- * files are appended to @files, which owns them and must outlive the disk, also on failure. */
+/* img_open(), and open everything that the image names, likewise: the files, of which
+ * img_chain_open() makes a disk. @chain is zeroed, and to be cleared also after an error. The files
+ * are appended to @files, which owns them and must outlive the chain, also on failure. */
 G_GNUC_WARN_UNUSED_RESULT
-ImgDisk *img_open_disk (const char *path, ImgUse use, const ImgOpenParams *params, GPtrArray *files,
-                        GError **error);
+gboolean img_open_chain (const char *path, ImgUse use, const ImgOpenParams *params,
+                         GPtrArray *files, ImgChain *chain, GError **error);
 
 /* The same for @file (borrowed), which is open and has the format called @format; only what it
  * names is opened. */
 G_GNUC_WARN_UNUSED_RESULT
-ImgDisk *img_open_disk_in (ImgFile *file, const char *format, ImgUse use,
-                           const ImgOpenParams *params, GPtrArray *files, GError **error);
+gboolean img_open_chain_in (ImgFile *file, const char *format, ImgUse use,
+                            const ImgOpenParams *params, GPtrArray *files, ImgChain *chain,
+                            GError **error);
 
 /* Open the data file that the image in @file of the format called @format names, likewise;
  * *@data NULL: it names none. */

@@ -55,8 +55,8 @@ safe_text_at (GVariant *packed, gsize i)
   return img_text_escape_again (text);
 }
 
-static GVariant *
-pack_texts (const GPtrArray *texts)
+GVariant *
+img_pack_texts (const GPtrArray *texts)
 {
   GVariantBuilder builder;
   g_variant_builder_init (&builder, G_VARIANT_TYPE ("aay"));
@@ -65,17 +65,50 @@ pack_texts (const GPtrArray *texts)
   return g_variant_builder_end (&builder);
 }
 
-/* Append the texts of the array at @i to @texts; @is_constant: interned, for who owns nothing. */
+/* Append the texts in @array to @texts; @is_constant: interned, for who owns nothing. */
 static void
-safe_texts_at (GVariant *packed, gsize i, gboolean is_constant, GPtrArray *texts)
+unpack_safe_texts (GVariant *array, gboolean is_constant, GPtrArray *texts)
 {
-  g_autoptr (GVariant) array = g_variant_get_child_value (packed, i);
   for (gsize k = 0; k < g_variant_n_children (array); k++)
     {
       g_autofree char *text = safe_text_at (array, k);
       g_ptr_array_add (texts, is_constant ? (gpointer)g_intern_string (text)
                                           : (gpointer)g_steal_pointer (&text));
     }
+}
+
+static void
+safe_texts_at (GVariant *packed, gsize i, gboolean is_constant, GPtrArray *texts)
+{
+  g_autoptr (GVariant) array = g_variant_get_child_value (packed, i);
+  unpack_safe_texts (array, is_constant, texts);
+}
+
+void
+img_unpack_safe_texts (GVariant *packed, GPtrArray *texts)
+{
+  unpack_safe_texts (packed, FALSE, texts);
+}
+
+/* ---- what an image says of other files ---- */
+
+GVariant *
+img_pack_heading (const ImgHeading *heading)
+{
+  return g_variant_new ("(t@ay@ay@ay@ay)", heading->size, img_pack_text (heading->backing.name),
+                        img_pack_text (heading->backing.format),
+                        img_pack_text (heading->data_file.name),
+                        img_pack_text (heading->data_file.format));
+}
+
+void
+img_unpack_heading (GVariant *packed, ImgHeading *heading)
+{
+  g_variant_get_child (packed, 0, "t", &heading->size);
+  heading->backing.name = text_at (packed, 1);
+  heading->backing.format = text_at (packed, 2);
+  heading->data_file.name = text_at (packed, 3);
+  heading->data_file.format = text_at (packed, 4);
 }
 
 /* ---- what is in a raw disk ---- */
@@ -299,9 +332,9 @@ img_pack_inspection (const ImgInspection *inspection)
                              img_pack_text (reference->name), img_pack_text (reference->format));
     }
   return g_variant_new ("(bt@aay@a(ayayay)@aay@aay)", inspection->has_size,
-                        inspection->virtual_size, pack_texts (inspection->candidates),
-                        g_variant_builder_end (&references), pack_texts (inspection->features),
-                        pack_texts (inspection->reasons));
+                        inspection->virtual_size, img_pack_texts (inspection->candidates),
+                        g_variant_builder_end (&references), img_pack_texts (inspection->features),
+                        img_pack_texts (inspection->reasons));
 }
 
 void
@@ -462,7 +495,7 @@ img_pack_copy (const ImgCopyResult *result)
     }
   return g_variant_new ("(ttttt@a(tt)@aay)", result->size, result->copied, result->zero,
                         result->cloned, result->same, g_variant_builder_end (&ranges),
-                        pack_texts (result->digests));
+                        img_pack_texts (result->digests));
 }
 
 void

@@ -10,6 +10,7 @@
 #include "disk/check.h"
 #include "disk/content.h"
 #include "disk/describe.h"
+#include "disk/heading.h"
 #include "disk/inspect.h"
 #include "engine/copy.h"
 
@@ -20,6 +21,16 @@ char *img_unpack_text (GVariant *packed);
 
 /* A text that is safe to print. */
 char *img_unpack_safe_text (GVariant *packed);
+
+/* Safe to print. */
+#define IMG_PACK_TEXTS "aay"
+GVariant *img_pack_texts (const GPtrArray *texts);
+void img_unpack_safe_texts (GVariant *packed, GPtrArray *texts);
+
+/* The names are as the image has them. */
+#define IMG_PACK_HEADING "(tayayayay)"
+GVariant *img_pack_heading (const ImgHeading *heading);
+void img_unpack_heading (GVariant *packed, ImgHeading *heading);
 
 #define IMG_PACK_CONTENT "(ayaytbay)"
 GVariant *img_pack_content (const ImgContent *content);

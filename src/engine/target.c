@@ -9,7 +9,6 @@
 
 #include "base/fd.h"
 #include "base/text.h"
-#include "disk/gate.h"
 #include "engine/lock-status.h"
 #include "file/node.h"
 #include "file/output.h"
@@ -34,7 +33,10 @@ struct ImgTarget
   gboolean data_is_there;         /* it has appeared */
   gint64 patience;                /* microseconds to wait for whoever is in the way */
   gboolean replaces;              /* and then takes the place of something */
-  ImgDisk *disk;                  /* owned */
+  guint64 size;                   /* guest bytes, or IMG_DISK_SIZE_UNKNOWN */
+  ImgChain previous;              /* owned: the image that is there, which is written anew */
+  gboolean has_begun;             /* what is written in place is not whole any more */
+  ImgDisk *disk;                  /* owned: NULL before img_target_begin(), if it is an image */
 };
 
 static ImgFile *
@@ -53,6 +55,7 @@ void
 img_target_free (ImgTarget *target)
 {
   g_clear_pointer (&target->disk, img_disk_close);
+  img_chain_clear (&target->previous);
   g_clear_pointer (&target->data, img_output_free);
   g_clear_pointer (&target->output, img_output_free);
   g_clear_pointer (&target->file, img_file_close);
@@ -439,77 +442,107 @@ ask_for_data (gpointer closure, GError **error)
 }
 
 static gboolean
-prepare_image (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sources,
-               GError **error)
+prepare_image (ImgTarget *target, GPtrArray *sources, GError **error)
 {
-  const ImgConvertParams *params = target->params;
   ImgFile *file = file_of (target);
-  ImgCreateParams create
-      = { .options = &params->create,
-          .size = size,
-          .is_clean = !img_file_is_device (file),
-          .is_in_place = target->output == NULL,
-          .is_durable = params->is_durable,
-          .sparse_size
-          = params->create.preallocation == IMG_PREALLOCATION_FULL ? 0 : params->copy.sparse_size,
-          .backing_disk = backing,
-          .before_valid = ask_for_data,
-          .closure = target };
 
-  if (!open_data_file (target, sources, error)
-      || (create.is_clean && create.is_in_place && !img_file_resize (file, 0, error)))
-    {
-      g_clear_pointer (&create.backing_disk, img_disk_close);
-      return FALSE;
-    }
-  create.data = target->data == NULL ? NULL : img_output_file (target->data);
-  target->disk = img_disk_create (file, params->target->format, &create, error);
-  return target->disk != NULL;
+  return open_data_file (target, sources, error)
+         && (img_file_is_device (file) || target->output != NULL
+             || img_file_resize (file, 0, error));
 }
 
 /* The image that is there, to be written into. */
 static gboolean
-prepare_existing (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error)
+prepare_existing (ImgTarget *target, GPtrArray *sources, GError **error)
 {
   const ImgConvertParams *params = target->params;
   ImgOpenParams open_params = { .locking = params->target->locking,
                                 .lock_wait = params->lock_wait,
                                 .format = params->target->format,
                                 .policy = params->policy };
-  ImgCreateParams create = { .options = &params->create,
-                             .size = size,
-                             .is_in_place = TRUE,
-                             .is_durable = params->is_durable,
-                             .is_zero = params->target_is_zero,
-                             .sparse_size = params->copy.sparse_size };
-  g_autoptr (ImgDisk) previous = img_open_disk_in (
-      target->file, params->target->format, IMG_USE_CONVERT_FROM, &open_params, sources, error);
 
-  if (previous == NULL || !check_room (target, size, previous->size, error))
-    return FALSE;
-  target->disk = img_disk_rewrite (g_steal_pointer (&previous), &create, error);
-  return target->disk != NULL;
+  return img_open_chain_in (target->file, params->target->format, IMG_USE_CONVERT_FROM,
+                            &open_params, sources, &target->previous, error)
+         && check_room (target, target->size, target->previous.size, error);
 }
 
 /* Nothing that is there changes before all else is known to be possible. */
 static gboolean
-prepare (ImgTarget *target, guint64 size, ImgDisk *backing, GPtrArray *sources, GError **error)
+prepare (ImgTarget *target, GPtrArray *sources, GError **error)
 {
-  g_autoptr (ImgDisk) owned = backing;
-
-  if (!check_preallocation (target, size, error)
+  if (!check_preallocation (target, target->size, error)
       || !img_file_set_cache (file_of (target), target->params->target_cache, error))
     return FALSE;
   if (!is_raw (target) && target->params->no_create)
-    return prepare_existing (target, size, sources, error);
-  return is_raw (target) ? prepare_raw (target, size, error)
-                         : prepare_image (target, size, g_steal_pointer (&owned), sources, error);
+    return prepare_existing (target, sources, error);
+  return is_raw (target) ? prepare_raw (target, target->size, error)
+                         : prepare_image (target, sources, error);
 }
+
+/* ---- and its disk ---- */
+
+static ImgDisk *
+create_disk (ImgTarget *target, ImgDisk *backing, GError **error)
+{
+  const ImgConvertParams *params = target->params;
+  ImgFile *file = file_of (target);
+  ImgCreateParams create
+      = { .options = &params->create,
+          .size = target->size,
+          .is_clean = !img_file_is_device (file),
+          .is_in_place = target->output == NULL,
+          .is_durable = params->is_durable,
+          .sparse_size
+          = params->create.preallocation == IMG_PREALLOCATION_FULL ? 0 : params->copy.sparse_size,
+          .backing_disk = backing,
+          .data = target->data == NULL ? NULL : img_output_file (target->data),
+          .before_valid = ask_for_data,
+          .closure = target };
+
+  return img_disk_create (file, params->target->format, &create, error);
+}
+
+static ImgDisk *
+rewrite_disk (ImgTarget *target, GError **error)
+{
+  const ImgConvertParams *params = target->params;
+  ImgCreateParams create = { .options = &params->create,
+                             .size = target->size,
+                             .is_in_place = TRUE,
+                             .is_durable = params->is_durable,
+                             .is_zero = params->target_is_zero,
+                             .sparse_size = params->copy.sparse_size };
+  ImgDisk *previous = img_chain_open (&target->previous, error);
+
+  return previous == NULL ? NULL : img_disk_rewrite (previous, &create, error);
+}
+
+gboolean
+img_target_begin (ImgTarget *target, ImgDisk *backing, GError **error)
+{
+  g_autoptr (ImgDisk) owned = backing;
+
+  if (target->disk == NULL)
+    target->disk = target->previous.members != NULL
+                       ? rewrite_disk (target, error)
+                       : create_disk (target, g_steal_pointer (&owned), error);
+  return target->disk != NULL;
+}
+
+void
+img_target_has_begun (ImgTarget *target)
+{
+  target->has_begun = TRUE;
+}
+
+/* ---- all of it ---- */
 
 /* What lies behind the end of the copy stays, an old partition table's second half among it. */
 static void
-note_rest (const ImgTarget *target, guint64 size, ImgConvertResult *result)
+note_rest (const ImgTarget *target, ImgConvertResult *result)
 {
+  guint64 size = target->size;
+
   if (target->file == NULL || !is_raw (target) || size == IMG_DISK_SIZE_UNKNOWN
       || img_file_size (target->file) <= size)
     return;
@@ -534,24 +567,24 @@ open_stream (ImgTarget *target, GPtrArray *sources, GError **error)
 }
 
 ImgTarget *
-img_target_open (const ImgConvertParams *params, guint64 size, ImgDisk *backing, GPtrArray *sources,
+img_target_open (const ImgConvertParams *params, guint64 size, GPtrArray *sources,
                  ImgConvertResult *result, GError **error)
 {
   g_autoptr (ImgTarget) target = g_new0 (ImgTarget, 1);
-  g_autoptr (ImgDisk) owned = backing;
 
   target->params = params;
+  target->size = size;
   target->safe_path = img_text_escape (params->target->path, -1);
   if (params->dash_is_stream && strcmp (params->target->path, "-") == 0)
     return open_stream (target, sources, error) ? g_steal_pointer (&target) : NULL;
   if (!open_file (target, size, sources, error))
     return NULL;
-  if (!prepare (target, size, g_steal_pointer (&owned), sources, error))
+  if (!prepare (target, sources, error))
     {
       img_target_add_advice (target, error);
       return NULL;
     }
-  note_rest (target, size, result);
+  note_rest (target, result);
   img_target_note_lock (file_of (target), result);
   return g_steal_pointer (&target);
 }
@@ -571,8 +604,8 @@ img_target_add_advice (const ImgTarget *target, GError **error)
 
   if (error == NULL || *error == NULL)
     return;
-  /* With -n nothing is written before there is a disk to write to. */
-  if (target->file != NULL && (target->disk != NULL || !target->params->no_create))
+  /* With -n nothing is written before the copy begins. */
+  if (target->file != NULL && (target->has_begun || !target->params->no_create))
     line = g_strdup_printf ("'%s' was being written in place and is not whole now",
                             target->safe_path);
   else if (target->replaces && g_error_matches (*error, IMG_ERROR, IMG_ERROR_NO_SPACE))
@@ -588,7 +621,7 @@ img_target_spoil (const ImgTarget *target, const GError *error)
 {
   static const guint8 zeros[512];
 
-  if (target->file == NULL || target->disk == NULL || is_raw (target) || target->params->no_create
+  if (target->file == NULL || is_raw (target) || target->params->no_create
       || g_error_matches (error, IMG_ERROR, IMG_ERROR_LOCK_LOST))
     return;
   if (img_file_write (target->file, 0, zeros, sizeof zeros, NULL) && target->params->is_durable)
@@ -621,5 +654,8 @@ img_target_finish (ImgTarget *target, GError **error)
     return img_output_publish (target->output, error);
   if (target->file != NULL && !img_file_verify_lock (target->file, NULL, error))
     return FALSE;
-  return !target->params->is_durable || img_disk_flush (target->disk, error);
+  if (!target->params->is_durable)
+    return TRUE;
+  return target->file != NULL ? img_file_flush (target->file, error)
+                              : img_disk_flush (target->disk, error);
 }

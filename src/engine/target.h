@@ -8,14 +8,22 @@
 typedef struct ImgTarget ImgTarget;
 
 /* Make ready to write @size bytes (or IMG_DISK_SIZE_UNKNOWN) as params->target says; @sources are
- * the open ImgFiles to be read, none of which it may be. A new image has @backing (taken over, also
- * on failure; or NULL) behind it. Whatever can be known to go wrong is found out before anything is
- * changed. */
+ * the open ImgFiles to be read, none of which it may be. Whatever can be known to go wrong is found
+ * out before anything is changed. What is in an image that is there is not looked at. */
 G_GNUC_WARN_UNUSED_RESULT
-ImgTarget *img_target_open (const ImgConvertParams *params, guint64 size, ImgDisk *backing,
-                            GPtrArray *sources, ImgConvertResult *result, GError **error);
+ImgTarget *img_target_open (const ImgConvertParams *params, guint64 size, GPtrArray *sources,
+                            ImgConvertResult *result, GError **error);
 
-/* What to write to; borrowed. */
+/* In the process that writes: have a disk to write to. A new image has @backing (taken over, also
+ * on failure; or NULL) behind it. An image that is there, and cannot be written into, is not
+ * changed before that is known. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_target_begin (ImgTarget *target, ImgDisk *backing, GError **error);
+
+/* In the other: that was done, and the copy begins. */
+void img_target_has_begun (ImgTarget *target);
+
+/* After img_target_begin(): what to write to; borrowed. */
 ImgDisk *img_target_disk (ImgTarget *target);
 
 /* For the process that wrote, before it ends: have the errors that a file server would tell nobody

@@ -172,7 +172,7 @@ be_child (const ImgSandboxCall *call, int fd, pid_t parent)
   to_parent = fd;
   current = call;
   guint32 missing = img_lock_down (mode_wanted (), call->memory);
-  if (!send_message (fd, MESSAGE_LACKS, &missing, sizeof missing))
+  if (missing != 0 && !send_message (fd, MESSAGE_LACKS, &missing, sizeof missing))
     _exit (1);
   GVariant *result = call->work (call->closure, &error);
   gboolean is_sent

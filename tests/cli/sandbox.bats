@@ -45,6 +45,49 @@ has_child() {
   [[ $(awk '$1 $2 $3 == "Maxcorefile" { print $5 $6 }' "/proc/$child/limits") == 00 ]]
 }
 
+# read_by_first: the longest reads of an image, and where, by the process that was started: "512@0"
+read_by_first() {
+  awk '
+    NR == 1 { first = $1 }
+    $1 != first || !/\.(qcow2|raw|data)>/ { next }
+    / mmap\(/ { print "mmap"; next }
+    / preadv2?\(/ && match($0, /\], [0-9]+, [0-9]+/) {
+      split(substr($0, RSTART), at, ", "); match($0, /= [0-9]+$/)
+      print substr($0, RSTART + 2) "@" at[3] + 0; next }
+    / p?readv?(2|64)?\(/ { print "other: " $0 }' trace | sort -u
+}
+
+@test "of an image the process that opens it looks at the first bytes only, for the format" {
+  with_sandbox
+  printf x >base.raw
+  truncate -s 4M base.raw
+  qemu-img create -q -f qcow2 -F raw -b base.raw base.qcow2
+  qemu-io -f qcow2 -c 'write -q 1M 64k' base.qcow2
+  qemu-img create -q -f qcow2 -F qcow2 -b base.qcow2 top.qcow2
+  qemu-io -f qcow2 -c 'write -q 0 64k' -c 'write -q -c 2M 64k' top.qcow2
+  qemu-img snapshot -c first top.qcow2
+  qemu-img bitmap --add top.qcow2 changes
+  qemu-img create -q -f qcow2 -o data_file=disk.data,data_file_raw=on outside.qcow2 4M
+  qemu-img create -q -f qcow2 there.qcow2 4M
+  local -a commands=(
+    'info --backing-chain top.qcow2' 'check --backing-chain top.qcow2' 'check --data outside.qcow2'
+    'lock-status --backing-chain top.qcow2' 'lock --backing-chain --read top.qcow2 -- true'
+    'convert -q -O raw top.qcow2 a.copy' 'convert -q -O raw -l first top.qcow2 b.copy'
+    'convert -q -O qcow2 -c --bitmaps top.qcow2 c.copy' 'convert -q -O raw outside.qcow2 d.copy'
+    'convert -q -O qcow2 -B base.qcow2 -F qcow2 top.qcow2 e.copy'
+    'convert -q -n -O qcow2 base.qcow2 there.qcow2' 'convert -q -O raw --verify top.qcow2 f.copy'
+    'create -q -f qcow2 -b top.qcow2 -F qcow2 g.copy')
+  for command in "${commands[@]}"; do
+    # shellcheck disable=SC2086
+    strace -f -y -s 0 -o trace -e trace=read,pread64,readv,preadv,preadv2,mmap "$IMGTOOL" $command \
+      >out 2>&1 || { cat out && false; }
+    run -0 read_by_first
+    [[ -z $output || $output == 512@0 ]] || { echo "$command: $output" && false; }
+    # and it is seen that the other does
+    [[ $command != convert* ]] || grep -qE 'preadv2?\([0-9]+<[^>]*qcow2>.* = 65536$' trace
+  done
+}
+
 @test "--no-sandbox: there is one process" {
   make_data disk.raw 8M
   start copy "$IMGTOOL" convert --no-sandbox -r 1M -f raw disk.raw copy.raw

@@ -110,7 +110,10 @@ fuzz_image_reopen (const guint8 *data, gsize size, const char *snapshot, GPtrArr
                             .snapshot = snapshot,
                             .open = open_named,
                             .closure = &second };
-  return img_chain_open (files_of_slots[FUZZ_TOP], "qcow2", &params, files, error);
+  g_auto (ImgChain) chain = { 0 };
+  return img_chain_find (files_of_slots[FUZZ_TOP], "qcow2", &params, files, &chain, error)
+             ? img_chain_open (&chain, error)
+             : NULL;
 }
 
 ImgDisk *

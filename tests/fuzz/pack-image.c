@@ -72,6 +72,20 @@ put_copy (const Place *place, const ImgDisk *disk, GError **error)
   return put (place, FUZZ_PACKED_COPY, img_pack_copy (&result), error);
 }
 
+/* And of how it was opened. */
+static gboolean
+put_opening (const Place *place, ImgFile *file, const char *format, GError **error)
+{
+  const ImgHeadingParams params = { 0 };
+  g_auto (ImgHeading) heading = { 0 };
+  g_autoptr (GPtrArray) texts = g_ptr_array_new ();
+
+  g_ptr_array_add (texts, (gpointer)place->name);
+  return !img_heading_read (file, format, &params, &heading, NULL)
+         || (put (place, FUZZ_PACKED_HEADING, img_pack_heading (&heading), error)
+             && put (place, FUZZ_PACKED_TEXTS, img_pack_texts (texts), error));
+}
+
 gboolean
 fuzz_pack_image (const char *path, const char *folder, GError **error)
 {
@@ -92,5 +106,6 @@ fuzz_pack_image (const char *path, const char *folder, GError **error)
     return FALSE;
   return put (&place, FUZZ_PACKED_TEXT, img_pack_text (disk->backing.name), error)
          && put_content (&place, file, error) && put_inspection (&place, file, format, error)
-         && put_check (&place, disk, error) && put_copy (&place, disk, error);
+         && put_check (&place, disk, error) && put_copy (&place, disk, error)
+         && put_opening (&place, file, format, error);
 }

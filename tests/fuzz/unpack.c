@@ -168,6 +168,33 @@ unpack_copy (GVariant *packed)
   check_all_safe (result.digests);
 }
 
+/* The gate takes any name: it is for it to refuse. */
+static void
+unpack_heading (GVariant *packed)
+{
+  g_auto (ImgHeading) heading = { 0 };
+  const ImgReference *const references[] = { &heading.backing, &heading.data_file };
+
+  img_unpack_heading (packed, &heading);
+  for (guint i = 0; i < G_N_ELEMENTS (references); i++)
+    {
+      g_auto (ImgGatePath) path = { 0 };
+      if (references[i]->name != NULL
+          && img_gate_resolve ("/image", "backing file", references[i], &path, NULL))
+        g_assert (path.path[0] == '/' && (path.format == NULL || path.format[0] != '\0'));
+    }
+}
+
+static void
+unpack_texts (GVariant *packed)
+{
+  g_autoptr (GPtrArray) texts = g_ptr_array_new_with_free_func (g_free);
+
+  img_unpack_safe_texts (packed, texts);
+  g_assert (texts->len <= g_variant_get_size (packed));
+  check_all_safe (texts);
+}
+
 static const struct
 {
   const char *type;
@@ -180,6 +207,8 @@ static const struct
   [FUZZ_PACKED_CHECK] = { IMG_PACK_CHECK, unpack_check },
   [FUZZ_PACKED_PLAN] = { IMG_PACK_PLAN, unpack_plan },
   [FUZZ_PACKED_COPY] = { IMG_PACK_COPY, unpack_copy },
+  [FUZZ_PACKED_HEADING] = { IMG_PACK_HEADING, unpack_heading },
+  [FUZZ_PACKED_TEXTS] = { IMG_PACK_TEXTS, unpack_texts },
 };
 
 static void

@@ -15,9 +15,11 @@ typedef enum
   FUZZ_PACKED_CHECK,
   FUZZ_PACKED_PLAN,
   FUZZ_PACKED_COPY,
+  FUZZ_PACKED_HEADING,
+  FUZZ_PACKED_TEXTS,
 } FuzzPacked;
 
-#define FUZZ_N_PACKED 7
+#define FUZZ_N_PACKED (FUZZ_PACKED_TEXTS + 1)
 
 /* Write into @folder what is found out about the image at @path, in files whose names begin with
  * its own. Errors: a file cannot be read or written; images that are refused have fewer. */

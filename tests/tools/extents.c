@@ -84,7 +84,10 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   /* The files outlive the disk in them. */
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
-  g_autoptr (ImgDisk) disk = img_open_disk (argv[i], IMG_USE_READ, &params, files, &error);
+  g_auto (ImgChain) chain = { 0 };
+  g_autoptr (ImgDisk) disk = img_open_chain (argv[i], IMG_USE_READ, &params, files, &chain, &error)
+                                 ? img_chain_open (&chain, &error)
+                                 : NULL;
 
   if (disk != NULL && walk (disk, only_count, &error))
     return EXIT_SUCCESS;
