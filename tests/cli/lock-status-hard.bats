@@ -168,7 +168,7 @@ hold_lease() {
   make_raw disk.raw
   hold_locks holder disk.raw 201 1
   for i in 1 2 3 4 5 6; do
-    start "waiter$i" "$IMGTOOL" lock-status -q --locks-only --wait=2 disk.raw
+    start "waiter$i" "$IMGTOOL" lock-status -q --locks-only --wait=60 disk.raw
   done
   sleep 1.5
   ticks=0
