@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What of reading qcow2 the command line does not reach: the cache of tables, decoders used by many
- * threads, what the gate makes of names. */
+ * threads, what the gate makes of names, how a chain is found and made into a disk. */
 #include "unit.h"
 
+#include "base/bytes.h"
 #include "base/fd.h"
-#include "disk/gate.h"
+#include "disk/chain.h"
 #include "disk/snapshot.h"
 #include "format/qcow2/compress.h"
 #include "format/qcow2/table.h"
@@ -245,6 +246,101 @@ START_TEST (what_is_recorded_wins_over_json)
 }
 END_TEST
 
+/* ---- chains ---- */
+
+#define IMAGE (3 * 65536)
+
+/* An empty image of 64 KiB, of version 2, that has @backing (or NULL) behind it. */
+static void
+write_image (const char *name, const char *backing)
+{
+  guint8 head[512] = { 'Q', 'F', 'I', 0xfb };
+  g_auto (ImgFd) fd = open (name, O_WRONLY | O_CLOEXEC);
+
+  img_store_be32 (head + 4, 2);
+  if (backing != NULL)
+    {
+      img_store_be64 (head + 8, 128);
+      img_store_be32 (head + 16, (guint32)strlen (backing));
+      memcpy (head + 128, backing, strlen (backing));
+    }
+  img_store_be32 (head + 20, 16);
+  img_store_be64 (head + 24, 65536);
+  img_store_be32 (head + 36, 1);
+  img_store_be64 (head + 40, 65536);
+  img_store_be64 (head + 48, 131072);
+  img_store_be32 (head + 56, 1);
+  ck_assert (img_fd_write_at (fd, 0, head, sizeof head) && ftruncate (fd, IMAGE) == 0);
+}
+
+static ImgFile *
+open_by_name (const char *name, G_GNUC_UNUSED gpointer closure, GError **error)
+{
+  ImgFileParams params = { .locking = IMG_LOCKING_OFF };
+  return img_file_open (name, &params, error);
+}
+
+static guint n_headings;
+
+/* As another process would tell it. */
+static gboolean
+tell_heading (ImgFile *image, const char *format, const ImgHeadingParams *params,
+              ImgHeading *heading, GError **error)
+{
+  n_headings++;
+  return img_heading_read (image, format, params, heading, error);
+}
+
+START_TEST (a_chain_is_made_of_what_the_headings_say)
+{
+  g_autofree char *top = unit_new_file (0), *behind = unit_new_file (65536);
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
+  g_auto (ImgChain) chain = { 0 };
+  g_autoptr (GError) error = NULL;
+  ImgChainParams params = { .open = open_by_name, .read_heading = tell_heading };
+
+  write_image (top, behind);
+  ImgFile *image = open_by_name (top, NULL, NULL);
+  g_ptr_array_add (files, image);
+  ck_assert (img_chain_find (image, "qcow2", &params, files, &chain, NULL));
+  ck_assert_uint_eq (n_headings, 2);
+  ck_assert_uint_eq (files->len, 2);
+  ck_assert_uint_eq (chain.members->len, 2);
+  ck_assert_uint_eq (chain.size, 65536);
+  const ImgChainMember *second = &g_array_index (chain.members, ImgChainMember, 1);
+  ck_assert_str_eq (second->what, "backing file");
+  ck_assert_str_eq (second->format, "raw");
+  ck_assert_str_eq (second->front, top);
+  g_autoptr (ImgDisk) disk = img_chain_open (&chain, NULL);
+  ck_assert_ptr_nonnull (disk);
+  ck_assert_ptr_eq (disk->backing_disk->file, files->pdata[1]);
+
+  /* It says something else now than when its files were opened. */
+  write_image (top, NULL);
+  ck_assert_ptr_null (img_chain_open (&chain, &error));
+  ck_assert_ptr_nonnull (strstr (error->message, "was changed while it was opened"));
+  unit_delete_file (g_steal_pointer (&top));
+  unit_delete_file (g_steal_pointer (&behind));
+}
+END_TEST
+
+START_TEST (a_chain_that_cannot_be_followed_says_how_far)
+{
+  g_autofree char *top = unit_new_file (0);
+  g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func ((GDestroyNotify)img_file_close);
+  g_auto (ImgChain) chain = { 0 };
+  ImgChainParams params = { .open = open_by_name };
+
+  write_image (top, "/var/tmp/imgtool-unit-nothing");
+  ImgFile *image = open_by_name (top, NULL, NULL);
+  g_ptr_array_add (files, image);
+  ck_assert (!img_chain_find (image, "qcow2", &params, files, &chain, NULL));
+  ck_assert_uint_eq (chain.members->len, 1);
+  ck_assert_str_eq (chain.refused, "/var/tmp/imgtool-unit-nothing");
+  unit_delete_file (g_steal_pointer (&top));
+}
+END_TEST
+
 int
 main (void)
 {
@@ -259,6 +355,8 @@ main (void)
   tcase_add_test (tests, a_stream_that_was_bad_is_not_remembered);
   tcase_add_test (tests, names_become_paths_or_are_refused);
   tcase_add_test (tests, what_is_recorded_wins_over_json);
+  tcase_add_test (tests, a_chain_is_made_of_what_the_headings_say);
+  tcase_add_test (tests, a_chain_that_cannot_be_followed_says_how_far);
   suite_add_tcase (suite, tests);
   return unit_run (suite);
 }
