@@ -4,7 +4,8 @@
 #
 # Each call of the system fails once, or the process is killed before it: exit status 0 only with a
 # complete target, otherwise nothing that was not there before. "make check" takes the errors that
-# matter for each call; "make check-sweep" (SWEEP=long) all of them for every call, and more kills.
+# matter for each call, for a new target at each of its places, for others at every second or third;
+# "make check-sweep" (SWEEP=long) all of them for every call, and more kills.
 
 load ../cli/lib
 load lib-safety
@@ -42,11 +43,13 @@ errors() {
 }
 
 @test "sweep: each call fails, over an old target" {
+  step 2
   errors old
   sweep_verdict 100
 }
 
 @test "sweep: each call fails, writing in place" {
+  step 2
   errors in-place
   sweep_verdict 60
 }
@@ -69,10 +72,11 @@ errors() {
 @test "sweep: killed before each call, new and old target" {
   require strace
   sweep_sources
-  for kind in new old; do
-    record $kind
-    kill_sweep $kind
-  done
+  record new
+  kill_sweep new
+  step 3
+  record old
+  kill_sweep old
   sweep_verdict 100
 }
 
