@@ -5,11 +5,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "base/fd.h"
 #include "base/text.h"
 #include "engine/lock-status.h"
+#include "engine/overlap.h"
 #include "file/node.h"
 #include "file/output.h"
 #include "file/zero.h"
@@ -103,42 +103,21 @@ img_target_find_obstacle (const ImgImageSpec *spec, ImgUse use, gboolean with_lo
     }
 }
 
-/* The file behind the loop device @rdev: TRUE and its identity in @st. */
-static gboolean
-stat_loop_file (dev_t rdev, struct stat *st)
-{
-  g_autofree char *name
-      = g_strdup_printf ("/sys/dev/block/%u:%u/loop/backing_file", major (rdev), minor (rdev));
-  g_autoptr (GString) path = g_string_new (NULL);
-  if (!img_fd_read_file (AT_FDCWD, name, path))
-    return FALSE;
-  g_strchomp (path->str);
-  return stat (path->str, st) == 0;
-}
-
-static gboolean
-is_same (const struct stat *a, const struct stat *b)
-{
-  return (a->st_dev == b->st_dev && a->st_ino == b->st_ino)
-         || (S_ISBLK (a->st_mode) && S_ISBLK (b->st_mode) && a->st_rdev == b->st_rdev);
-}
-
 /* Fail if the bytes behind @fd, called @name, are those of the target with @st. */
 static gboolean
 check_not_same (int fd, const char *name, const struct stat *st, const char *safe_target,
                 GError **error)
 {
-  struct stat source, behind;
+  struct stat source;
   if (fstat (fd, &source) < 0)
     return img_throw_errno (error, "cannot look at %s", name);
-  if (!is_same (&source, st)
-      && !(S_ISBLK (source.st_mode) && stat_loop_file (source.st_rdev, &behind)
-           && is_same (&behind, st))
-      && !(S_ISBLK (st->st_mode) && stat_loop_file (st->st_rdev, &behind)
-           && is_same (&behind, &source)))
+  if (!img_overlap (&source, st))
     return TRUE;
-  return img_throw (error, IMG_ERROR_FAILED, "%s and the target '%s' are the same file", name,
-                    safe_target);
+  return img_throw (error, IMG_ERROR_FAILED, "%s and the target '%s' are the same file%s", name,
+                    safe_target,
+                    S_ISBLK (source.st_mode) || S_ISBLK (st->st_mode)
+                        ? " or device, or one is a part of the other"
+                        : "");
 }
 
 static gboolean
@@ -170,7 +149,7 @@ check_backing (const ImgTarget *target, const struct stat *st, GError **error)
 
   if (reference.name == NULL || target->params->no_create
       || !img_gate_resolve (target->params->target->path, "backing file", &reference, &path, NULL)
-      || stat (path.path, &behind) < 0 || !is_same (&behind, st))
+      || stat (path.path, &behind) < 0 || !img_overlap (&behind, st))
     return TRUE;
   return img_throw (error, IMG_ERROR_FAILED,
                     "the backing file and what is to be written for '%s' are the same file",
@@ -387,7 +366,7 @@ static gboolean
 is_same_file (int fd, const struct stat *st)
 {
   struct stat other;
-  return fstat (fd, &other) == 0 && is_same (&other, st);
+  return fstat (fd, &other) == 0 && img_overlap (&other, st);
 }
 
 /* The new data file of the image, which appears together with it. */

@@ -48,6 +48,38 @@ convert() {
   same src.raw src.copy
 }
 
+@test "L6, S8: nor onto the disk that it is a partition of, nor another loop device's range" {
+  require root loop addpart
+  make_sources
+  truncate -s 8M disk.img
+  make_loop disk.img
+  disk=$LOOP
+  addpart "$disk" 1 2048 4096 || skip "no partition can be made"
+  later delpart "$disk" 1
+  wait_for 20 test -b "${disk}p1"
+  addpart "$disk" 2 8192 4096
+  later delpart "$disk" 2
+  cp disk.img disk.copy
+  for pair in "$disk ${disk}p1" "${disk}p1 $disk" "${disk}p1 disk.img" "disk.img ${disk}p1"; do
+    # shellcheck disable=SC2086
+    expect_failure convert -U -n $pair
+    expect_message "or device, or one is a part of the other"
+  done
+  # Two ranges of one file meet, or do not; so do two partitions.
+  make_loop disk.img --offset 1M --sizelimit 2M
+  first=$LOOP
+  make_loop disk.img --offset 2M --sizelimit 2M
+  second=$LOOP
+  make_loop disk.img --offset 4M --sizelimit 2M
+  expect_failure convert -U -n "$first" "$second"
+  expect_failure convert -U -n "$first" "$disk"
+  expect_failure convert -U -n "${disk}p1" "$first"
+  sync -f .
+  same disk.img disk.copy
+  run -0 imgtool convert -U -n "$first" "$LOOP"
+  run -0 imgtool convert -U -n "${disk}p1" "${disk}p2"
+}
+
 @test "L7, S16: what exit 0 promised is there after a power cut" {
   safe L7
 }
