@@ -8,5 +8,5 @@ load uml
 
 @test "the device mapper" {
   require dmsetup
-  guest 300 dm.bats
+  guest 900 dm.bats
 }

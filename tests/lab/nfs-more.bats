@@ -8,9 +8,9 @@ load lib-lab
 load uml
 
 @test "NFSv4.0 between two hosts" {
-  guest 300 nfs.bats NFS=4.0 'FILTER=each mode|named|cut off'
+  guest 900 nfs.bats NFS=4.0 'FILTER=each mode|named|cut off'
 }
 
 @test "NFSv4.2 between two hosts, with virtual machines" {
-  guest 300 vm.bats NFS=4.2
+  guest 900 vm.bats NFS=4.2
 }

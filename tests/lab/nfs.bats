@@ -7,5 +7,5 @@ load lib-lab
 load uml
 
 @test "NFSv4.2 between two hosts" {
-  guest 300 nfs.bats NFS=4.2
+  guest 900 nfs.bats NFS=4.2
 }

@@ -7,5 +7,5 @@ load lib-lab
 load uml
 
 @test "NFSv3 between two hosts" {
-  guest 300 nfs3.bats NFS=3
+  guest 900 nfs3.bats NFS=3
 }

@@ -8,5 +8,5 @@ load uml
 
 @test "SMB between two hosts" {
   require smbd mount.cifs
-  guest 300 smb.bats
+  guest 900 smb.bats
 }

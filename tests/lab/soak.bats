@@ -8,9 +8,9 @@ load lib-lab
 load uml
 
 @test "NFSv4.2 between two hosts: never two writers" {
-  guest 300 nfs.bats NFS=4.2 'FILTER=never two writers'
+  guest 900 nfs.bats NFS=4.2 'FILTER=never two writers'
 }
 
 @test "NFSv4.0 between two hosts: never two writers" {
-  guest 300 nfs.bats NFS=4.0 'FILTER=never two writers'
+  guest 900 nfs.bats NFS=4.0 'FILTER=never two writers'
 }
