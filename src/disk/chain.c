@@ -28,6 +28,13 @@ member (const ImgChain *chain, guint i)
   return &g_array_index (chain->members, ImgChainMember, i);
 }
 
+gboolean
+img_chain_is_raw (const ImgChain *chain)
+{
+  return chain->members == NULL
+         || (chain->members->len == 1 && strcmp (member (chain, 0)->format, "raw") == 0);
+}
+
 /* ---- finding the files ---- */
 
 static const char data_file[] = "data file";
@@ -208,15 +215,19 @@ open_member (const ImgChain *chain, guint i, GError **error)
   return g_steal_pointer (&disk);
 }
 
-/* It may have been written to since it was looked at. */
+/* It may have been written to since it was looked at: @top and what is behind it. */
 static gboolean
-check_disk (const ImgDisk *disk, GError **error)
+check_unchanged (const ImgDisk *top, guint64 size, GError **error)
 {
-  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
-
-  return ((disk->backing.name != NULL) == (disk->backing_disk != NULL)
-          && (disk->data_file.name != NULL) == (disk->data != NULL))
-         || img_throw (error, IMG_ERROR_FAILED, "'%s' was changed while it was opened", safe);
+  for (const ImgDisk *disk = top; disk != NULL; disk = disk->backing_disk)
+    if ((disk->backing.name != NULL) != (disk->backing_disk != NULL)
+        || (disk->data_file.name != NULL) != (disk->data != NULL)
+        || (disk == top && disk->size != size))
+      {
+        g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+        return img_throw (error, IMG_ERROR_FAILED, "'%s' was changed while it was opened", safe);
+      }
+  return TRUE;
 }
 
 /* Make all disks of the chain ready to be read. */
@@ -232,7 +243,7 @@ begin (ImgDisk *top, GError **error)
     {
       disk->cache_budget = MAX (CACHE_BUDGET / depth, LEAST_CACHE);
       disk->workspace = img_budget_ref (workspace);
-      if (!check_disk (disk, error) || !img_disk_begin (disk, error))
+      if (!img_disk_begin (disk, error))
         return FALSE;
     }
   return TRUE;
@@ -257,5 +268,6 @@ img_chain_open (const ImgChain *chain, GError **error)
       *(last == NULL ? &top : &last->backing_disk) = disk;
       last = disk;
     }
-  return begin (top, error) ? g_steal_pointer (&top) : NULL;
+  return check_unchanged (top, chain->size, error) && begin (top, error) ? g_steal_pointer (&top)
+                                                                         : NULL;
 }

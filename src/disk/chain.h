@@ -54,6 +54,9 @@ G_GNUC_WARN_UNUSED_RESULT
 gboolean img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params,
                          GPtrArray *files, ImgChain *chain, GError **error);
 
+/* Whether it is a raw disk alone, or nothing (zeroed): making a disk of it reads nothing. */
+gboolean img_chain_is_raw (const ImgChain *chain);
+
 /* The disk that the files of @chain make, ready to be read; it must not outlive the files. */
 G_GNUC_WARN_UNUSED_RESULT
 ImgDisk *img_chain_open (const ImgChain *chain, GError **error);

@@ -147,11 +147,6 @@ open_disks (GArray *sources, GPtrArray *disks, GPtrArray *opened, GError **error
       ImgDisk *disk = open_disk (source, opened, error);
       if (disk == NULL)
         return FALSE;
-      if (disk->size != source->size)
-        {
-          g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
-          return img_throw (error, IMG_ERROR_FAILED, "'%s' was changed while it was opened", safe);
-        }
       g_ptr_array_add (disks, disk);
     }
   return TRUE;
@@ -261,7 +256,11 @@ typedef struct
 } Copy;
 
 /* A note without a text: from now on the target is written to. */
-#define HAS_BEGUN NULL, 0
+static void
+tell_begun (void)
+{
+  img_sandbox_note ("", 0);
+}
 
 static void
 tell (const ImgProgressState *state, G_GNUC_UNUSED gpointer closure)
@@ -386,7 +385,7 @@ copy_disks (gpointer closure, GError **error)
   copy->copy = &params;
   if (!open_disks (copy->sources, disks, opened, error) || !begin_target (copy, disks, error))
     return NULL;
-  img_sandbox_note (HAS_BEGUN);
+  tell_begun ();
   if (!img_copy ((ImgDisk *const *)(gpointer)disks->pdata, disks->len,
                  img_target_disk (copy->target), &params, &copy->result, error)
       || !settle (copy, error))
@@ -394,32 +393,48 @@ copy_disks (gpointer closure, GError **error)
   return img_pack_copy (&copy->result);
 }
 
-/* What goes wrong with the bitmaps should do so before anything is written. */
+/* Whether all can be read; what of it is left out. */
 static GVariant *
-look_at_bitmaps (gpointer closure, GError **error)
+look_at_sources (gpointer closure, GError **error)
 {
   const Copy *copy = closure;
   g_autoptr (GPtrArray) opened = g_ptr_array_new_with_free_func ((GDestroyNotify)img_disk_close);
   g_autoptr (GPtrArray) disks = g_ptr_array_new ();
   g_autoptr (GPtrArray) omissions = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (ImgDisk) backing = NULL;
+  g_autoptr (GPtrArray) bitmaps = NULL;
 
-  /* There is one source. */
   if (!open_disks (copy->sources, disks, opened, error))
     return NULL;
-  g_autoptr (GPtrArray) bitmaps
-      = img_bitmaps_find (copy->params, disks->pdata[0], omissions, error);
-  return bitmaps == NULL ? NULL : img_pack_texts (omissions);
+  if (copy->backing != NULL)
+    {
+      backing = img_chain_open (copy->backing, error);
+      if (backing == NULL)
+        return NULL;
+    }
+  if (copy->params->create.has_bitmaps) /* there is one source */
+    {
+      bitmaps = img_bitmaps_find (copy->params, disks->pdata[0], omissions, error);
+      if (bitmaps == NULL)
+        return NULL;
+    }
+  return img_pack_texts (omissions);
 }
 
+/* What would go wrong before the first byte is copied should do so before the target changes. Of
+ * raw disks there is nothing to look at. */
 static gboolean
-check_bitmaps (const ImgConvertParams *params, GArray *sources, ImgConvertResult *result,
-               GError **error)
+check_readable (const ImgConvertParams *params, GArray *sources, const ImgChain *backing,
+                ImgConvertResult *result, GError **error)
 {
-  Copy closure = { .params = params, .sources = sources };
+  Copy closure = { .params = params, .sources = sources, .backing = backing };
   ImgSandboxCall call
-      = { .work = look_at_bitmaps, .type = IMG_PACK_TEXTS, .closure = &closure, .memory = MEMORY };
+      = { .work = look_at_sources, .type = IMG_PACK_TEXTS, .closure = &closure, .memory = MEMORY };
+  gboolean are_raw = backing == NULL || img_chain_is_raw (backing);
 
-  if (!params->create.has_bitmaps)
+  for (guint i = 0; i < sources->len; i++)
+    are_raw = are_raw && img_chain_is_raw (&g_array_index (sources, Source, i).chain);
+  if (are_raw && !params->create.has_bitmaps)
     return TRUE;
   g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
   if (packed == NULL)
@@ -517,11 +532,12 @@ img_convert (const ImgConvertParams *params, ImgConvertResult *result, GError **
   g_auto (ImgChain) backing = { 0 };
 
   begin_result (result);
-  return open_sources (params, sources, files, result, error)
-         && check_sizes (params, sources, error) && check_bitmaps (params, sources, result, error)
-         && open_backing (params, files, &backing, error)
-         && convert (params, sources, files, backing.members == NULL ? NULL : &backing, result,
-                     error);
+  if (!open_sources (params, sources, files, result, error) || !check_sizes (params, sources, error)
+      || !open_backing (params, files, &backing, error))
+    return FALSE;
+  const ImgChain *behind = backing.members == NULL ? NULL : &backing;
+  return check_readable (params, sources, behind, result, error)
+         && convert (params, sources, files, behind, result, error);
 }
 
 gboolean

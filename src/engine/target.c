@@ -340,6 +340,14 @@ allocate (ImgTarget *target, guint64 size, GError **error)
                                      preallocation == IMG_PREALLOCATION_FULL, error);
 }
 
+/* What was in a file that is written in place goes now. */
+static gboolean
+make_empty (ImgTarget *target, GError **error)
+{
+  target->has_begun = target->file != NULL;
+  return target->output != NULL || img_file_resize (target->file, 0, error);
+}
+
 /* Give a raw target its size, where it has none of its own. */
 static gboolean
 prepare_raw (ImgTarget *target, guint64 size, GError **error)
@@ -355,7 +363,7 @@ prepare_raw (ImgTarget *target, guint64 size, GError **error)
   target->disk->reads_as_zeros = !keeps_size || params->target_is_zero;
   if (keeps_size)
     return TRUE;
-  return (target->output != NULL || img_file_resize (file, 0, error))
+  return make_empty (target, error)
          && (size == IMG_DISK_SIZE_UNKNOWN || img_file_resize (file, size, error))
          && allocate (target, size, error);
 }
@@ -423,11 +431,8 @@ ask_for_data (gpointer closure, GError **error)
 static gboolean
 prepare_image (ImgTarget *target, GPtrArray *sources, GError **error)
 {
-  ImgFile *file = file_of (target);
-
   return open_data_file (target, sources, error)
-         && (img_file_is_device (file) || target->output != NULL
-             || img_file_resize (file, 0, error));
+         && (img_file_is_device (file_of (target)) || make_empty (target, error));
 }
 
 /* The image that is there, to be written into. */
@@ -511,7 +516,7 @@ img_target_begin (ImgTarget *target, ImgDisk *backing, GError **error)
 void
 img_target_has_begun (ImgTarget *target)
 {
-  target->has_begun = TRUE;
+  target->has_begun = target->file != NULL;
 }
 
 /* ---- all of it ---- */
@@ -583,8 +588,7 @@ img_target_add_advice (const ImgTarget *target, GError **error)
 
   if (error == NULL || *error == NULL)
     return;
-  /* With -n nothing is written before the copy begins. */
-  if (target->file != NULL && (target->has_begun || !target->params->no_create))
+  if (target->has_begun)
     line = g_strdup_printf ("'%s' was being written in place and is not whole now",
                             target->safe_path);
   else if (target->replaces && g_error_matches (*error, IMG_ERROR, IMG_ERROR_NO_SPACE))
@@ -600,7 +604,7 @@ img_target_spoil (const ImgTarget *target, const GError *error)
 {
   static const guint8 zeros[512];
 
-  if (target->file == NULL || is_raw (target) || target->params->no_create
+  if (!target->has_begun || is_raw (target) || target->params->no_create
       || g_error_matches (error, IMG_ERROR, IMG_ERROR_LOCK_LOST))
     return;
   if (img_file_write (target->file, 0, zeros, sizeof zeros, NULL) && target->params->is_durable)

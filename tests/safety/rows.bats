@@ -80,6 +80,32 @@ convert() {
   run -0 imgtool convert -U -n "${disk}p1" "${disk}p2"
 }
 
+@test "L10, S7c: a source or backing file that cannot be read is known before a target in place changes" {
+  require qemu-img
+  make_sources
+  truncate -s 4M there.raw
+  echo "what was there" | dd of=there.raw conv=notrunc status=none
+  cp there.raw there.copy
+  qemu-img create -q -f qcow2 --object secret,id=s,data=x -o encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10 \
+    secret.qcow2 4M
+  targets=(there.raw)
+  if ((EUID == 0)) && losetup --find >/dev/null 2>&1; then
+    make_loop there.raw
+    targets+=("$LOOP")
+  fi
+  for target in "${targets[@]}"; do
+    for format in raw qcow2; do
+      expect_failure convert --in-place -f qcow2 -O "$format" secret.qcow2 "$target"
+      [[ $stderr == *"is encrypted"* && $stderr != *"not whole"* ]]
+      sync -f .
+      same there.raw there.copy
+    done
+    expect_failure convert --in-place -f raw -O qcow2 -B secret.qcow2 -F qcow2 src.raw "$target"
+    sync -f .
+    same there.raw there.copy
+  done
+}
+
 @test "L7, S16: what exit 0 promised is there after a power cut" {
   safe L7
 }
