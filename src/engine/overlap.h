@@ -7,6 +7,6 @@
 #include <sys/stat.h>
 
 /* @a and @b are what stat(2) said. TRUE for one inode or device by two names, a disk and one of its
- * partitions, a loop device and its file, or another loop device of that if their ranges meet. What
- * device-mapper puts together is not looked into. */
+ * partitions, a loop device and its file, another loop device of that if their ranges meet, and so
+ * on through loop devices of loop devices; a volume of device-mapper or md and what it lies on. */
 gboolean img_overlap (const struct stat *a, const struct stat *b);

@@ -3,14 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/loop.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 
 #include "base/fd.h"
-#include "holder/filesystem.h"
 #include "base/mounts.h"
+#include "holder/filesystem.h"
+#include "holder/loop.h"
 
 static void
 user_free (gpointer data)
@@ -40,18 +39,6 @@ read_line (const char *path)
   return g_strndup (text->str, strcspn (text->str, "\n"));
 }
 
-/* Ask the loop device itself; FALSE if that is not allowed. */
-static gboolean
-ask_loop (const char *device, const ImgInodeKey *key, gboolean *is_ours)
-{
-  struct loop_info64 info = { 0 };
-  g_auto (ImgFd) fd = open (device, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-  if (fd < 0 || ioctl (fd, LOOP_GET_STATUS64, &info) < 0)
-    return FALSE;
-  *is_ours = info.lo_inode == key->ino && (dev_t)info.lo_device == key->dev;
-  return TRUE;
-}
-
 /* Whether the file behind @backing can be asked about without waiting for a server that may be
  * gone: the loop device would ask its file system. */
 static gboolean
@@ -67,18 +54,21 @@ look_at_loop (GPtrArray *users, const char *name, const ImgInodeKey *key, const 
 {
   g_autofree char *backing_path = g_strdup_printf ("/sys/block/%s/loop/backing_file", name);
   g_autofree char *backing = read_line (backing_path);
-  g_autofree char *device = g_strconcat ("/dev/", name, NULL);
   gboolean is_ours = FALSE;
+  ImgLoop loop;
 
   if (backing == NULL)
     return; /* not attached */
-  if (!is_local (backing) || !ask_loop (device, key, &is_ours))
+  if (is_local (backing) && img_loop_ask (name, &loop))
+    is_ours = loop.ino == key->ino && loop.dev == key->dev;
+  else
     is_ours = real_path != NULL && strcmp (backing, real_path) == 0;
   if (!is_ours)
     return;
   g_autofree char *ro_path = g_strdup_printf ("/sys/block/%s/ro", name);
   g_autofree char *ro = read_line (ro_path);
-  add_user (users, IMG_KERNEL_LOOP, g_steal_pointer (&device), ro != NULL && strcmp (ro, "1") == 0);
+  add_user (users, IMG_KERNEL_LOOP, g_strconcat ("/dev/", name, NULL),
+            ro != NULL && strcmp (ro, "1") == 0);
 }
 
 static void

@@ -74,9 +74,24 @@ convert() {
   expect_failure convert -U -n "$first" "$second"
   expect_failure convert -U -n "$first" "$disk"
   expect_failure convert -U -n "${disk}p1" "$first"
+  # A loop device of a loop device, one whose file has no name any more, one whose file's name ends
+  # in a blank.
+  last=$LOOP
+  make_loop "$first" --offset 512
+  upper=$LOOP
+  expect_failure convert -U -n "$second" "$upper"
+  expect_failure convert -U -n "$upper" disk.img
+  run -0 imgtool convert -U -n "$upper" "$last"
+  ln disk.img linked.img
+  make_loop linked.img --offset 512K
+  rm linked.img
+  expect_failure convert -U -n disk.img "$LOOP"
+  truncate -s 1M 'blank '
+  make_loop 'blank '
+  expect_failure convert -U -n 'blank ' "$LOOP"
   sync -f .
-  same disk.img disk.copy
-  run -0 imgtool convert -U -n "$first" "$LOOP"
+  cmp -n 4M disk.img disk.copy
+  run -0 imgtool convert -U -n "$first" "$last"
   run -0 imgtool convert -U -n "${disk}p1" "${disk}p2"
 }
 

@@ -55,6 +55,19 @@ serve_device() {
   cmp data.raw "$LOOP"
 }
 
+@test "a mapped device and what it lies on are not copied onto each other, but two of them are" {
+  serve_device
+  map low "0 8192 linear $LOOP 0"
+  map high "0 8192 linear $LOOP 8192"
+  map upper "0 4096 linear /dev/mapper/low 0"
+  for pair in "$LOOP /dev/mapper/low" "disk.img /dev/mapper/upper" "/dev/mapper/low /dev/mapper/upper"; do
+    # shellcheck disable=SC2086
+    run -1 --separate-stderr imgtool convert -U -n --ignore-openers -f raw -O raw $pair
+    expect_message "one is a part of the other"
+  done
+  run -0 imgtool convert -U -n -f raw -O raw /dev/mapper/upper /dev/mapper/high
+}
+
 @test "two mapped devices on one: both are named" {
   serve_device
   map low "0 16384 linear $LOOP 0"
