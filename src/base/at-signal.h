@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is left to do when a signal ends the process: a part file to remove, a lock to give back.
+/* What is left to do when a signal ends the process: another process to end, a part file to remove,
+ * a lock to give back.
  *
  * While there is something to do, SIGINT, SIGTERM, SIGHUP and SIGQUIT do it and then end the
  * process as they would have. Only while there is, and neither a signal that is ignored (nohup(1))
@@ -14,15 +15,16 @@
 /* Must be async-signal-safe. */
 typedef void (*ImgAtSignal) (gpointer what);
 
-/* Files are removed while they are still locked, so that nobody else has made one in their place.
- */
+/* Whoever works for this process stops first: nothing is written any more when the locks go. Files
+ * are removed while they are still locked, so that nobody else has made one in their place. */
 typedef enum
 {
+  IMG_AT_SIGNAL_STOP,
   IMG_AT_SIGNAL_REMOVE,
   IMG_AT_SIGNAL_UNLOCK,
 } ImgAtSignalPhase;
 
-#define IMG_N_AT_SIGNAL_PHASES 2
+#define IMG_N_AT_SIGNAL_PHASES 3
 
 /* Call @function (@what) when a signal ends the process, and do so no more. @what is borrowed.
  * There is room for a few of each phase only. */

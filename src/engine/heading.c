@@ -41,8 +41,12 @@ img_read_heading (ImgFile *file, const char *format, const ImgHeadingParams *par
                   ImgHeading *heading, GError **error)
 {
   Reading reading = { .file = file, .format = format, .params = params };
-  ImgSandboxCall call
-      = { .work = read_heading, .type = IMG_PACK_HEADING, .closure = &reading, .memory = MEMORY };
+  ImgSandboxCall call = { .work = read_heading,
+                          .type = IMG_PACK_HEADING,
+                          .closure = &reading,
+                          .memory = MEMORY,
+                          .subject = img_file_path (file),
+                          .is_required = params->policy != NULL && params->policy->is_untrusted };
 
   if (is_harmless (format, params))
     return img_heading_read (file, format, params, heading, error);

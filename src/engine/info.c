@@ -102,7 +102,11 @@ static gboolean
 look_inside (ImgInfo *info, ImgFile *file, GError **error)
 {
   Look look = { .file = file, .format = info->format };
-  ImgSandboxCall call = { .work = describe, .type = INSIDE, .closure = &look, .memory = MEMORY };
+  ImgSandboxCall call = { .work = describe,
+                          .type = INSIDE,
+                          .closure = &look,
+                          .memory = MEMORY,
+                          .subject = img_file_path (file) };
   g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
   guint64 size;
 
@@ -175,8 +179,12 @@ img_info_inspect (const char *path, const ImgOpenParams *params, GError **error)
   if (file == NULL)
     return NULL;
   Look look = { .file = file, .format = format, .policy = &params->policy };
-  ImgSandboxCall call
-      = { .work = inspect, .type = IMG_PACK_INSPECTION, .closure = &look, .memory = MEMORY };
+  ImgSandboxCall call = { .work = inspect,
+                          .type = IMG_PACK_INSPECTION,
+                          .closure = &look,
+                          .memory = MEMORY,
+                          .subject = path,
+                          .is_required = TRUE };
   g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
   if (packed == NULL || !img_file_verify_lock (file, NULL, error))
     return NULL;

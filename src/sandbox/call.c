@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/at-signal.h"
 #include "base/fd.h"
 #include "base/text.h"
 #include "sandbox/lock-down.h"
@@ -209,19 +210,23 @@ img_sandbox_ask (GError **error)
 /* ---- the caller ---- */
 
 static void
-throw_end (int status, GError **error)
+throw_end (const ImgSandboxCall *call, int status, GError **error)
 {
+  g_autofree char *safe = img_text_escape (call->subject, -1);
+
   if (WIFSIGNALED (status) && WTERMSIG (status) == SIGSYS)
-    (void)img_throw (error, IMG_ERROR_FAILED,
-                     "what reads the image wanted to do what the sandbox forbids, and was stopped; "
-                     "please report that. --no-sandbox goes without, if you trust the image");
+    (void)img_throw (
+        error, IMG_ERROR_FAILED,
+        "'%s': what reads the image wanted to do what the sandbox forbids, and was "
+        "stopped; please report that. --no-sandbox goes without, if you trust the image",
+        safe);
   else if (WIFSIGNALED (status))
     (void)img_throw (error, IMG_ERROR_FAILED,
-                     "the process that reads the image was ended by signal %d (%s)",
+                     "'%s': the process that reads the image was ended by signal %d (%s)", safe,
                      WTERMSIG (status), strsignal (WTERMSIG (status)));
   else
     (void)img_throw (error, IMG_ERROR_FAILED,
-                     "the process that reads the image ended without an answer");
+                     "'%s': the process that reads the image ended without an answer", safe);
 }
 
 static gboolean
@@ -256,19 +261,39 @@ listen_to (const ImgSandboxCall *call, int fd, MessageKind *kind)
     }
 }
 
+/* Async-signal-safe. Returns what waitpid(2) says. */
+static int
+wait_for_end (pid_t child)
+{
+  int status = 0;
+  while (waitpid (child, &status, 0) < 0 && errno == EINTR)
+    continue;
+  return status;
+}
+
+/* A signal ends this process: the child, whose writes are covered by locks of this one, goes first,
+ * as if both were one. What it has in the kernel is waited for. */
+static void
+end_child (gpointer child)
+{
+  (void)kill (GPOINTER_TO_INT (child), SIGKILL);
+  (void)wait_for_end (GPOINTER_TO_INT (child));
+}
+
 static GVariant *
 be_parent (const ImgSandboxCall *call, pid_t child, int fd, GError **error)
 {
   MessageKind kind;
-  int status = 0;
   g_autoptr (GBytes) message = listen_to (call, fd, &kind);
 
   if (message == NULL)
     (void)kill (child, SIGKILL); /* it may have said nonsense and go on */
-  while (waitpid (child, &status, 0) < 0 && errno == EINTR)
-    continue;
+  img_at_signal_hold ();
+  int status = wait_for_end (child);
+  img_at_signal_remove (IMG_AT_SIGNAL_STOP, end_child, GINT_TO_POINTER (child));
+  img_at_signal_release ();
   if (message == NULL)
-    throw_end (status, error);
+    throw_end (call, status, error);
   else if (kind == MESSAGE_RESULT)
     return to_variant (call->type, message);
   else
@@ -286,27 +311,53 @@ call_directly (const ImgSandboxCall *call, GError **error)
   return result == NULL ? NULL : g_variant_ref_sink (result);
 }
 
-GVariant *
-img_sandbox_run (const ImgSandboxCall *call, GError **error)
+/* Fork; the child does the work and does not return. Returns its pid and the socket to it, or -1
+ * with errno set. */
+static pid_t
+start_child (const ImgSandboxCall *call, int *fd)
 {
+  pid_t parent = getpid ();
   int pair[2];
 
-  if (is_disabled || to_parent >= 0)
-    return call_directly (call, error);
-  warm_up ();
-  pid_t parent = getpid ();
-  pid_t child = socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? -1 : fork ();
+  if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+    return -1;
+  img_at_signal_hold ();
+  pid_t child = fork ();
+  if (child > 0)
+    img_at_signal_add (IMG_AT_SIGNAL_STOP, end_child, GINT_TO_POINTER (child));
+  int failure = errno;
+  img_at_signal_release ();
   if (child == 0)
     {
       (void)close (pair[0]);
       be_child (call, pair[1], parent);
     }
+  (void)close (pair[1]);
+  if (child < 0)
+    (void)close (pair[0]);
+  *fd = pair[0];
+  errno = failure;
+  return child;
+}
+
+GVariant *
+img_sandbox_run (const ImgSandboxCall *call, GError **error)
+{
+  int fd;
+
+  if (is_disabled || to_parent >= 0)
+    return call_directly (call, error);
+  warm_up ();
+  pid_t child = start_child (call, &fd);
+  if (child < 0 && call->is_required)
+    return img_null_throw_errno (error,
+                                 "what is not trusted is read in a process of its own only, and "
+                                 "none could be started");
   if (child < 0)
     {
       could_not_fork = TRUE;
       return call_directly (call, error);
     }
-  g_auto (ImgFd) fd = pair[0];
-  (void)close (pair[1]);
-  return be_parent (call, child, fd, error);
+  g_auto (ImgFd) owned = fd;
+  return be_parent (call, child, owned, error);
 }

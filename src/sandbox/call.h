@@ -4,9 +4,10 @@
  * The child is a fork: it has the caller's memory and open descriptors, and gives up everything
  * else (sandbox/lock-down.h) before it looks at what a stranger wrote. Only bytes come back, which
  * are believed no more than the image was: a GVariant of the type that was asked for, or an error.
- * It dies with its parent. The caller must have no other threads, and keeps what needs a name:
- * locks, the target's folder, putting in place. Where nothing is to be confined, the function is
- * called directly and everything else is the same. */
+ * It dies with its parent, or before: a signal that ends the caller ends it first, so that nothing
+ * is written without the caller's locks. The caller must have no other threads, and keeps what
+ * needs a name: locks, the target's folder, putting in place. Where nothing is to be confined, the
+ * function is called directly and everything else is the same. */
 #pragma once
 
 #include "base/error.h"
@@ -20,7 +21,9 @@ typedef struct
   /* In the caller's process, when the work says something or asks for something; or NULL. */
   void (*note) (const void *bytes, gsize length, gpointer closure);
   gboolean (*serve) (gpointer closure, GError **error);
-  guint64 memory; /* bytes of address space that the child may have; 0: no limit */
+  guint64 memory;       /* bytes of address space that the child may have; 0: no limit */
+  const char *subject;  /* borrowed: the path of what is read or written, for messages */
+  gboolean is_required; /* fail where no process can be started, rather than do without */
 } ImgSandboxCall;
 
 /* Returns what the work returned, or NULL and its error; IMG_ERROR_FAILED also if the child came to

@@ -135,7 +135,7 @@ read_by_first() {
   slow_copy copy
   kill -KILL "$(child_of copy)"
   wait_for 20 test ! -e .copy.raw.imgtool-part
-  grep -q 'imgtool: the process that reads the image was ended by signal 9' "$HOLD/copy.err"
+  grep -q "imgtool: 'copy.raw': the process that reads the image was ended by signal 9" "$HOLD/copy.err"
   [[ ! -e copy.raw ]]
 }
 

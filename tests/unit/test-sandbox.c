@@ -421,7 +421,7 @@ START_TEST (a_child_that_fails_is_an_error)
   for (gsize i = 0; i < G_N_ELEMENTS (works); i++)
     {
       g_autoptr (GError) error = NULL;
-      ImgSandboxCall call = { .work = works[i], .type = "b" };
+      ImgSandboxCall call = { .work = works[i], .type = "b", .subject = "some\nwhere" };
       ck_assert_ptr_null (img_sandbox_run (&call, &error));
       ck_assert_msg (strstr (error->message, messages[i]) != NULL, "%s", error->message);
     }
@@ -489,7 +489,8 @@ START_TEST (it_dies_with_its_parent)
   pid_t parent = fork ();
   if (parent == 0)
     {
-      ImgSandboxCall call = { .work = wait_for_ever, .type = "b", .closure = &outside };
+      ImgSandboxCall call
+          = { .work = wait_for_ever, .type = "b", .closure = &outside, .subject = "x" };
       close (other);
       if (fcntl (outside.file_fd, F_OFD_SETLK, &lock) < 0)
         _exit (1);
