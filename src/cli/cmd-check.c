@@ -223,6 +223,21 @@ check_one (const ImgImageSpec *spec, const Shown *shown, gboolean is_named)
   return status_of (&last->result);
 }
 
+/* Of several images the worst is told: damage, then what could not be looked at, then leaks. One
+ * that has no check is better than all of that, and worse than none. */
+static int
+worse_of (int a, int b)
+{
+  static const int from_best[]
+      = { CLI_EXIT_OK, CLI_EXIT_UNSUPPORTED, CLI_EXIT_LEAKS, CLI_EXIT_FAILURE, CLI_EXIT_CORRUPT };
+  int worst = CLI_EXIT_OK;
+
+  for (guint i = 0; i < G_N_ELEMENTS (from_best); i++)
+    if (from_best[i] == a || from_best[i] == b)
+      worst = from_best[i];
+  return worst;
+}
+
 /* The image and what is behind it, of which a raw one has nothing to check. */
 static int
 check_chain (const ImgImageSpec *spec, const Shown *shown)
@@ -241,12 +256,12 @@ check_chain (const ImgImageSpec *spec, const Shown *shown)
       ImgImageSpec one
           = { .path = info->path, .format = info->format, .locking = open_params.locking };
       int status = check_one (&one, shown, i > 0);
-      worst = MAX (worst, status);
+      worst = worse_of (worst, status);
     }
   if (is_whole)
     return worst;
   cli_print_error (error);
-  return MAX (worst, CLI_EXIT_FAILURE);
+  return worse_of (worst, CLI_EXIT_FAILURE);
 }
 
 static int
@@ -306,7 +321,7 @@ run (gpointer data, char **operands, GString *output, GError **error)
       if (!cli_image_spec (&params->read.common, operands[i], &spec, error))
         break;
       int status = check (&spec, &shown);
-      worst = MAX (worst, status);
+      worst = worse_of (worst, status);
     }
   if (images != NULL && shown.is_one_of_many && json_array_size (images) > 0)
     cli_json_append (output, json_incref (images));

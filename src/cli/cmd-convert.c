@@ -117,9 +117,11 @@ print_digests (const CliConvertParams *params, const ImgConvertResult *result, c
                GString *output)
 {
   g_autoptr (GString) text = g_string_new (NULL);
-  cli_convert_append_digests (text, params->convert.copy.digests, &result->copy, operand);
   /* Where the disk itself goes to stdout there is no place for more. */
-  if (is_stream (params, operand, params->target_image_opts))
+  gboolean to_stderr = is_stream (params, operand, params->target_image_opts);
+  cli_convert_append_digests (text, params->convert.copy.digests, &result->copy, operand,
+                              isatty (to_stderr ? STDERR_FILENO : STDOUT_FILENO));
+  if (to_stderr)
     cli_write_stderr (text);
   else
     g_string_append (output, text->str);

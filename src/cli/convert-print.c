@@ -69,12 +69,22 @@ cli_convert_warn (const ImgConvertResult *result, gboolean quiet, gboolean verbo
     cli_print_remark (remarks->pdata[i]);
 }
 
+/* cksum marks a line whose name is escaped, and reads nothing else in it than these. */
+static char *
+escape_for_cksum (const char *name)
+{
+  GString *text = g_string_new (name);
+  g_string_replace (text, "\\", "\\\\", 0);
+  g_string_replace (text, "\n", "\\n", 0);
+  g_string_replace (text, "\r", "\\r", 0);
+  return g_string_free (text, FALSE);
+}
+
 void
 cli_convert_append_digests (GString *text, const char *const *digests, const ImgCopyResult *result,
-                            const char *name)
+                            const char *name, gboolean for_terminal)
 {
-  g_autofree char *safe = img_text_escape (name, -1);
-  /* cksum marks a line whose name is escaped, and reads \\ and \n as we write them. */
+  g_autofree char *safe = for_terminal ? img_text_escape (name, -1) : escape_for_cksum (name);
   const char *mark = strcmp (safe, name) == 0 ? "" : "\\";
   for (guint i = 0; digests != NULL && digests[i] != NULL; i++)
     {

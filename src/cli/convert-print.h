@@ -11,6 +11,8 @@ void cli_convert_warn (const ImgConvertResult *result, gboolean quiet, gboolean 
 void cli_convert_print_summary (const ImgCopyResult *copy, double seconds);
 
 /* The lines of cksum(1) with --tag, for "cksum --check": "SHA256 (@name) = hex", one for each of
- * @digests (names, NULL-terminated, in the order of @result). */
+ * @digests (names, NULL-terminated, in the order of @result). A terminal is not sent what could
+ * control it. */
 void cli_convert_append_digests (GString *text, const char *const *digests,
-                                 const ImgCopyResult *result, const char *name);
+                                 const ImgCopyResult *result, const char *name,
+                                 gboolean for_terminal);

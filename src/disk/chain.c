@@ -37,6 +37,14 @@ img_chain_is_raw (const ImgChain *chain)
 
 /* ---- finding the files ---- */
 
+static void
+clear_member (gpointer data)
+{
+  ImgChainMember *cleared = data;
+  g_free (cleared->backing);
+  g_free (cleared->data_file);
+}
+
 static const char data_file[] = "data file";
 
 typedef struct
@@ -48,13 +56,15 @@ typedef struct
 
 static void
 add_member (Search *search, ImgFile *file, const char *what, const char *format,
-            const ImgFile *front, guint depth)
+            const ImgHeading *heading, const ImgFile *front, guint depth)
 {
   ImgChainMember added = { .file = file,
                            .what = what,
                            .format = img_format_intern (format),
                            .front = front == NULL ? NULL : img_file_path (front),
                            .depth = depth,
+                           .backing = heading == NULL ? NULL : g_strdup (heading->backing.name),
+                           .data_file = heading == NULL ? NULL : g_strdup (heading->data_file.name),
                            .is_data_file = what == data_file };
   g_array_append_val (search->chain->members, added);
 }
@@ -70,9 +80,10 @@ static gboolean
 read_heading (const Search *search, ImgFile *file, const char *format,
               const ImgHeadingParams *params, ImgHeading *heading, GError **error)
 {
-  return search->params->read_heading != NULL
-             ? search->params->read_heading (file, format, params, heading, error)
-             : img_heading_read (file, format, params, heading, error);
+  gboolean is_read = search->params->read_heading != NULL
+                         ? search->params->read_heading (file, format, params, heading, error)
+                         : img_heading_read (file, format, params, heading, error);
+  return is_read && img_heading_check (heading, img_file_path (file), format, params, error);
 }
 
 /* Open what the image in @front calls its @what. */
@@ -130,7 +141,7 @@ open_backing (Search *search, const ImgFile *front, ImgHeading *heading, guint d
       g_prefix_error (error, "the backing file of '%s': ", safe);
       return NULL;
     }
-  add_member (search, file, "backing file", format, front, depth);
+  add_member (search, file, "backing file", format, heading, front, depth);
   if (path.format != NULL || (heading->backing.name == NULL && heading->data_file.name == NULL))
     return file;
   g_autofree char *safe_path = img_text_escape (path.path, -1);
@@ -151,7 +162,7 @@ open_data_file (Search *search, const ImgFile *front, const ImgHeading *heading,
   ImgFile *file = open_reference (search, front, data_file, &heading->data_file, &path, error);
   if (file == NULL)
     return FALSE;
-  add_member (search, file, data_file, "raw", front, depth);
+  add_member (search, file, data_file, "raw", NULL, front, depth);
   return TRUE;
 }
 
@@ -189,10 +200,11 @@ img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params,
   g_auto (ImgHeading) heading = { 0 };
 
   chain->members = g_array_new (FALSE, FALSE, sizeof (ImgChainMember));
+  g_array_set_clear_func (chain->members, clear_member);
   chain->snapshot = g_strdup (params->snapshot);
   if (!read_heading (&search, file, format, &heading_params, &heading, error))
     return FALSE;
-  add_member (&search, file, "image", format, NULL, 0);
+  add_member (&search, file, "image", format, &heading, NULL, 0);
   chain->size = heading.size;
   if (!follow (&search, file, &heading, error))
     return FALSE;
@@ -201,6 +213,15 @@ img_chain_find (ImgFile *file, const char *format, const ImgChainParams *params,
 }
 
 /* ---- making a disk of them ---- */
+
+/* It may have been written to since it was looked at. */
+static gboolean
+is_unchanged (const ImgDisk *disk, const ImgChain *chain, guint i)
+{
+  return g_strcmp0 (disk->backing.name, member (chain, i)->backing) == 0
+         && g_strcmp0 (disk->data_file.name, member (chain, i)->data_file) == 0
+         && (i > 0 || disk->size == chain->size);
+}
 
 /* The image that is @i-th in @chain, alone. */
 static ImgDisk *
@@ -212,22 +233,10 @@ open_member (const ImgChain *chain, guint i, GError **error)
   if (disk == NULL
       || (i == 0 && chain->snapshot != NULL && !img_disk_select (disk, chain->snapshot, error)))
     return NULL;
-  return g_steal_pointer (&disk);
-}
-
-/* It may have been written to since it was looked at: @top and what is behind it. */
-static gboolean
-check_unchanged (const ImgDisk *top, guint64 size, GError **error)
-{
-  for (const ImgDisk *disk = top; disk != NULL; disk = disk->backing_disk)
-    if ((disk->backing.name != NULL) != (disk->backing_disk != NULL)
-        || (disk->data_file.name != NULL) != (disk->data != NULL)
-        || (disk == top && disk->size != size))
-      {
-        g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
-        return img_throw (error, IMG_ERROR_FAILED, "'%s' was changed while it was opened", safe);
-      }
-  return TRUE;
+  if (is_unchanged (disk, chain, i))
+    return g_steal_pointer (&disk);
+  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+  return img_null_throw (error, IMG_ERROR_FAILED, "'%s' was changed while it was opened", safe);
 }
 
 /* Make all disks of the chain ready to be read. */
@@ -268,6 +277,5 @@ img_chain_open (const ImgChain *chain, GError **error)
       *(last == NULL ? &top : &last->backing_disk) = disk;
       last = disk;
     }
-  return check_unchanged (top, chain->size, error) && begin (top, error) ? g_steal_pointer (&top)
-                                                                         : NULL;
+  return begin (top, error) ? g_steal_pointer (&top) : NULL;
 }

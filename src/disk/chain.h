@@ -19,6 +19,8 @@ typedef struct
   const char *format;    /* what it is read as; constant */
   const char *front;     /* borrowed from the chain's files: the image that names it; or NULL */
   guint depth;           /* images in front of it, or of the image whose data it has */
+  char *backing;         /* owned: what it says is behind it; or NULL */
+  char *data_file;       /* owned: likewise */
   gboolean is_data_file; /* of the image before it */
 } ImgChainMember;
 

@@ -109,6 +109,8 @@ typedef struct
   ImgFile *data;                   /* borrowed: for the guest's bytes; or NULL */
   /* In place: what must be done when all is there but what makes it an image; or NULL. */
   gboolean (*before_valid) (gpointer closure, GError **error);
+  /* Called before the first change of what has been in the file; or NULL. */
+  void (*before_change) (gpointer closure);
   gpointer closure; /* borrowed, as long as the disk */
 } ImgCreateParams;
 
@@ -138,6 +140,11 @@ gboolean img_disk_begin (ImgDisk *disk, GError **error);
 /* What comes in or goes out through the descriptor @fd (borrowed), called @name in messages.
  * Nothing is locked. */
 ImgDisk *img_disk_open_stream (int fd, const char *name);
+
+/* What the first bytes that come in look like: the name of a format, constant. They are still read
+ * from @disk, a stream, afterwards. */
+G_GNUC_WARN_UNUSED_RESULT
+const char *img_disk_probe_stream (ImgDisk *disk, GError **error);
 
 /* @parts (borrowed; they outlive it), one behind the other, as one disk to be read; sequential if
  * one of them is. */

@@ -22,8 +22,14 @@ typedef struct
 void img_heading_clear (ImgHeading *heading);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (ImgHeading, img_heading_clear)
 
-/* Fill in @heading (zeroed) for the image in @file, of the format called @format, if it may be
- * read. It is valid, and to be cleared, also after an error. */
+/* Whether what @heading says of the image at @path, of the format called @format, may be followed
+ * and read. Asked by who opens the files: whoever read the image may have been made to lie. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_heading_check (const ImgHeading *heading, const char *path, const char *format,
+                            const ImgHeadingParams *params, GError **error);
+
+/* Fill in @heading (zeroed) for the image in @file, of the format called @format, if what is in
+ * it may be read. It is valid, and to be cleared, also after an error. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_heading_read (ImgFile *file, const char *format, const ImgHeadingParams *params,
                            ImgHeading *heading, GError **error);

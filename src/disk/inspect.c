@@ -191,16 +191,16 @@ img_inspect_check (const ImgDisk *disk, const ImgGatePolicy *policy, GError **er
 }
 
 gboolean
-img_inspect_check_size (const ImgDisk *disk, const ImgGatePolicy *policy, GError **error)
+img_inspect_check_size (const char *path, guint64 size, const ImgGatePolicy *policy, GError **error)
 {
   guint64 most = policy->max_size != 0  ? policy->max_size
                  : policy->is_untrusted ? IMG_UNTRUSTED_MAX_SIZE
                                         : G_MAXUINT64;
-  g_autofree char *safe = img_text_escape (img_file_path (disk->file), -1);
+  g_autofree char *safe = img_text_escape (path, -1);
 
-  return disk->size <= most
+  return size <= most
          || img_throw (error, IMG_ERROR_FAILED,
                        "'%s': the disk has %" G_GUINT64_FORMAT " bytes, more than the "
                        "%" G_GUINT64_FORMAT " of --max-size",
-                       safe, disk->size, most);
+                       safe, size, most);
 }

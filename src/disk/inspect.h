@@ -48,6 +48,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgInspection, img_inspection_free)
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_inspect_check (const ImgDisk *disk, const ImgGatePolicy *policy, GError **error);
 
-/* Whether @disk, as it is going to be read, is not too large. */
+/* Whether the disk in the image at @path, with @size bytes as it is going to be read, is not too
+ * large. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean img_inspect_check_size (const ImgDisk *disk, const ImgGatePolicy *policy, GError **error);
+gboolean img_inspect_check_size (const char *path, guint64 size, const ImgGatePolicy *policy,
+                                 GError **error);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "disk/detect.h"
 #include "disk/format.h"
 
 #define ZEROS (64 * 1024)
@@ -14,15 +15,20 @@ typedef struct
 {
   int fd;           /* borrowed */
   const char *name; /* constant */
+  guint8 head[IMG_DETECT_BYTES];
+  gsize n_head, n_used; /* bytes that were looked at before, and those of them that were read */
 } Stream;
 
 static gboolean
 stream_read (ImgDisk *disk, G_GNUC_UNUSED guint64 guest_offset, void *buffer, gsize length,
              gsize *got, GError **error)
 {
-  const Stream *stream = disk->state;
+  Stream *stream = disk->state;
 
-  for (*got = 0; *got < length;)
+  *got = MIN (length, stream->n_head - stream->n_used);
+  memcpy (buffer, stream->head + stream->n_used, *got);
+  stream->n_used += *got;
+  while (*got < length)
     {
       gssize part = img_fd_read_some (stream->fd, (char *)buffer + *got, length - *got);
       if (part < 0)
@@ -97,6 +103,16 @@ img_disk_open_stream (int fd, const char *name)
   disk->is_sequential = TRUE;
   disk->state = stream;
   return disk;
+}
+
+const char *
+img_disk_probe_stream (ImgDisk *disk, GError **error)
+{
+  Stream *stream = disk->state;
+
+  if (!stream_read (disk, 0, stream->head, sizeof stream->head, &stream->n_head, error))
+    return NULL;
+  return img_detect_format (stream->head, stream->n_head);
 }
 
 /* ---- zeros ---- */

@@ -31,13 +31,13 @@ img_probe (ImgFile *file, GError **error)
 }
 
 gboolean
-img_probe_check (const ImgDisk *disk, GError **error)
+img_probe_check (const char *path, const char *format, const ImgReference *backing,
+                 const ImgReference *data_file, GError **error)
 {
-  const char *path = img_file_path (disk->file), *name = disk->backing.name;
+  const char *name = backing->name != NULL ? backing->name : data_file->name;
   g_autofree char *safe = img_text_escape (path, -1);
-  g_autofree char *suffix = g_strconcat (".", disk->format->name, NULL);
+  g_autofree char *suffix = g_strconcat (".", format, NULL);
 
-  name = name != NULL ? name : disk->data_file.name;
   if (name == NULL || g_str_has_suffix (path, suffix))
     return TRUE;
   g_autofree char *safe_name = img_text_escape (name, -1);
@@ -45,7 +45,6 @@ img_probe_check (const ImgDisk *disk, GError **error)
                     "'%s' looks like %s and names the %s '%s'. A guest can write that into a raw "
                     "disk to get at files of this host, so it is not followed unless you say what "
                     "it is: -f %s if you made it so, -f raw if it is the disk of a guest",
-                    safe, disk->format->name,
-                    disk->backing.name != NULL ? "backing file" : "data file", safe_name,
-                    disk->format->name);
+                    safe, format, backing->name != NULL ? "backing file" : "data file", safe_name,
+                    format);
 }

@@ -16,6 +16,8 @@ const char *img_probe (ImgFile *file, GError **error);
 G_GNUC_WARN_UNUSED_RESULT
 const char *img_probe_any (ImgFile *file, GError **error);
 
-/* Whether the files that @disk names may be followed, where its format was found by looking. */
+/* Whether the files that the image at @path names may be followed, where its format (called
+ * @format) was found by looking. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean img_probe_check (const ImgDisk *disk, GError **error);
+gboolean img_probe_check (const char *path, const char *format, const ImgReference *backing,
+                          const ImgReference *data_file, GError **error);

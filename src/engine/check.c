@@ -83,7 +83,7 @@ check (gpointer closure, GError **error)
   if (disk != NULL)
     disk->data = check->data;
   if (disk == NULL || !img_inspect_check (disk, &job->open.policy, error)
-      || !img_inspect_check_size (disk, &job->open.policy, error)
+      || !img_inspect_check_size (img_file_path (check->file), disk->size, &job->open.policy, error)
       || (disk->format->check != NULL && !img_disk_check (disk, &params, &result, error)))
     return NULL;
   return g_variant_new ("(@" IMG_PACK_CHECK "@" IMG_PACK_PLAN ")", img_pack_check (&result),
@@ -99,6 +99,8 @@ look_inside (ImgCheckReport *report, ImgFile *file, ImgFile *data, const ImgChec
                           .type = FOUND,
                           .closure = &closure,
                           .note = show,
+                          .subject = img_file_path (file),
+                          .is_required = job->open.policy.is_untrusted,
                           .memory = MEMORY + img_file_size (file) / MEMORY_PART };
   g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
 

@@ -2,6 +2,7 @@
 #include "engine/convert.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/text.h"
 #include "disk/disk.h"
@@ -30,11 +31,13 @@ begin_result (ImgConvertResult *result)
 
 /* ---- sources ---- */
 
-/* With -U nobody is kept from writing; whoever may do so now is told. */
+/* With -U nobody is kept from writing; and a file system that is mounted knows of no locks. Whoever
+ * may write now is told. */
 static void
-warn_of_writers (const ImgImageSpec *spec, GPtrArray *warnings)
+warn_of_writers (const ImgImageSpec *spec, gboolean with_locks, GPtrArray *warnings)
 {
-  g_autofree char *reason = img_target_find_obstacle (spec, IMG_USE_CONVERT_FROM, TRUE);
+  g_autofree char *reason
+      = img_target_find_obstacle (spec->path, spec->locking, IMG_USE_CONVERT_FROM, with_locks);
   g_autofree char *safe = img_text_escape (spec->path, -1);
   if (reason != NULL)
     g_ptr_array_add (warnings, g_strdup_printf ("'%s' may change while it is read, which makes the "
@@ -72,6 +75,12 @@ add_disk (GArray *sources, ImgDisk *disk)
   g_array_append_val (sources, source);
 }
 
+static ImgDisk *
+last_disk (const GArray *sources)
+{
+  return g_array_index (sources, Source, sources->len - 1).disk;
+}
+
 static gboolean
 add_stream (const ImgConvertParams *params, const ImgImageSpec *spec, GArray *sources,
             GError **error)
@@ -82,7 +91,27 @@ add_stream (const ImgConvertParams *params, const ImgImageSpec *spec, GArray *so
                       "standard input can only be a raw disk: the rest of an image of another "
                       "format is needed in another order than it comes");
   add_disk (sources, img_disk_open_stream (params->input_fd, "standard input"));
-  return TRUE;
+  if (spec->format != NULL)
+    return TRUE;
+  const char *format = img_disk_probe_stream (last_disk (sources), error);
+  if (format == NULL)
+    return FALSE;
+  return strcmp (format, "raw") == 0
+         || img_throw (
+             error, IMG_ERROR_FAILED,
+             "what comes from standard input looks like %s, which can only be read from a "
+             "file; -f raw copies its bytes as they are",
+             format);
+}
+
+/* Whether @files has the same file before. */
+static gboolean
+is_repeated (const GPtrArray *files, guint index)
+{
+  guint i = 0;
+  while (img_file_fd (files->pdata[i]) != img_file_fd (files->pdata[index]))
+    i++;
+  return i < index;
 }
 
 static gboolean
@@ -96,11 +125,12 @@ open_source (const ImgConvertParams *params, const ImgImageSpec *spec, GArray *s
                                 .snapshot = params->source_snapshot,
                                 .policy = params->policy };
   guint n_files = files->len;
+  struct stat st;
 
   if (params->dash_is_stream && g_str_equal (spec->path, "-"))
     return add_stream (params, spec, sources, error);
-  if (params->force_share)
-    warn_of_writers (spec, result->warnings);
+  if (params->force_share || (stat (spec->path, &st) == 0 && S_ISBLK (st.st_mode)))
+    warn_of_writers (spec, params->force_share, result->warnings);
   g_array_set_size (sources, sources->len + 1);
   Source *source = &g_array_index (sources, Source, sources->len - 1);
   if (!img_open_chain (spec->path, IMG_USE_CONVERT_FROM, &open_params, files, &source->chain,
@@ -109,7 +139,8 @@ open_source (const ImgConvertParams *params, const ImgImageSpec *spec, GArray *s
   source->size = source->chain.size;
   for (guint i = n_files; i < files->len; i++)
     {
-      img_target_note_lock (files->pdata[i], result);
+      if (!is_repeated (files, i))
+        img_target_note_lock (files->pdata[i], result);
       if (!img_file_set_cache (files->pdata[i], params->source_cache, error))
         return FALSE;
     }
@@ -185,7 +216,7 @@ check_sources (GPtrArray *files, const ImgConvertParams *params, ImgConvertResul
                GError **error)
 {
   for (guint i = 0; i < files->len; i++)
-    if (!check_source (files->pdata[i], params, result, error))
+    if (!is_repeated (files, i) && !check_source (files->pdata[i], params, result, error))
       return FALSE;
   return TRUE;
 }
@@ -254,13 +285,6 @@ typedef struct
   ImgTarget *target;
   ImgCopyResult result;
 } Copy;
-
-/* A note without a text: from now on the target is written to. */
-static void
-tell_begun (void)
-{
-  img_sandbox_note ("", 0);
-}
 
 static void
 tell (const ImgProgressState *state, G_GNUC_UNUSED gpointer closure)
@@ -385,7 +409,7 @@ copy_disks (gpointer closure, GError **error)
   copy->copy = &params;
   if (!open_disks (copy->sources, disks, opened, error) || !begin_target (copy, disks, error))
     return NULL;
-  tell_begun ();
+  img_target_tell_begun ();
   if (!img_copy ((ImgDisk *const *)(gpointer)disks->pdata, disks->len,
                  img_target_disk (copy->target), &params, &copy->result, error)
       || !settle (copy, error))
@@ -428,8 +452,12 @@ check_readable (const ImgConvertParams *params, GArray *sources, const ImgChain 
                 ImgConvertResult *result, GError **error)
 {
   Copy closure = { .params = params, .sources = sources, .backing = backing };
-  ImgSandboxCall call
-      = { .work = look_at_sources, .type = IMG_PACK_TEXTS, .closure = &closure, .memory = MEMORY };
+  ImgSandboxCall call = { .work = look_at_sources,
+                          .type = IMG_PACK_TEXTS,
+                          .closure = &closure,
+                          .memory = MEMORY,
+                          .subject = params->sources[0].path,
+                          .is_required = params->policy.is_untrusted };
   gboolean are_raw = backing == NULL || img_chain_is_raw (backing);
 
   for (guint i = 0; i < sources->len; i++)
@@ -458,7 +486,9 @@ copy_and_finish (const ImgConvertParams *params, const ImgCopyParams *copy, GArr
                           .closure = &closure,
                           .note = show_note,
                           .serve = publish_data,
-                          .memory = MEMORY };
+                          .memory = MEMORY,
+                          .subject = params->target->path,
+                          .is_required = params->policy.is_untrusted };
   g_autoptr (GVariant) packed = img_sandbox_run (&call, error);
 
   img_copy_result_clear (&closure.result);

@@ -110,7 +110,7 @@ img_piece_read (ImgCopyJob *job, const ImgPiece *piece, guint64 begin, gsize len
 static gsize
 find_run (guint64 offset, const guint8 *buffer, gsize length, guint64 block, gboolean *zero)
 {
-  gsize head = (gsize)MIN (img_size_round_up (offset, block) - offset, length);
+  gsize head = (gsize)MIN ((block - offset % block) % block, length); /* any multiple of 512 */
   if (head == 0)
     return img_buffer_run (buffer, length, (gsize)block, zero);
   *zero = img_buffer_is_zero (buffer, head);

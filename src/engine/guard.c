@@ -70,11 +70,9 @@ add_image (GArray *candidates, const ImgImageSpec *spec, const ImgGuardParams *p
       g_autofree char *safe = img_text_escape (spec->path, -1);
       return img_throw_errno (error, "cannot open '%s'", safe);
     }
-  Candidate candidate = { .spec = spec,
-                          .path = g_strdup (spec->path),
-                          .permissions = params->permissions,
-                          .device = st.st_dev,
-                          .inode = st.st_ino };
+  Candidate candidate
+      = { .spec = spec, .path = g_strdup (spec->path), .permissions = params->permissions };
+  img_identity_of (&st, &candidate.device, &candidate.inode);
   g_array_append_val (candidates, candidate);
   return TRUE;
 }
@@ -229,9 +227,13 @@ is_settled (const ImgGuard *guard, const GArray *candidates, const GArray *now)
     {
       const Candidate *old = &g_array_index (candidates, Candidate, i);
       const Candidate *new = &g_array_index (now, Candidate, i);
+      guint64 device, inode;
       struct stat st;
-      if (fstat (img_file_fd (guard->files->pdata[i]), &st) < 0 || st.st_dev != new->device
-          || st.st_ino != new->inode || old->permissions.uses != new->permissions.uses
+      if (fstat (img_file_fd (guard->files->pdata[i]), &st) < 0)
+        return FALSE;
+      img_identity_of (&st, &device, &inode);
+      if (device != new->device || inode != new->inode
+          || old->permissions.uses != new->permissions.uses
           || old->permissions.forbids != new->permissions.forbids)
         return FALSE;
     }

@@ -397,7 +397,10 @@ find_node (const char *path, const ImgMember *member, struct stat *st, GError **
   if (member == NULL || member->front == NULL)
     return img_node_find (path, st, error);
   g_auto (ImgFd) node = img_node_find_named (path, member->root, st, error);
-  if (node >= 0 && (st->st_dev != member->device || st->st_ino != member->inode))
+  guint64 device = 0, inode = 0;
+  if (node >= 0)
+    img_identity_of (st, &device, &inode);
+  if (node >= 0 && (device != member->device || inode != member->inode))
     {
       g_autofree char *safe = img_text_escape (path, -1);
       img_throw (error, IMG_ERROR_FAILED,

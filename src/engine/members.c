@@ -29,6 +29,14 @@ open_unlocked (const char *path, gpointer closure, GError **error)
   return img_file_open (path, closure, error);
 }
 
+void
+img_identity_of (const struct stat *st, guint64 *device, guint64 *inode)
+{
+  gboolean is_device = S_ISBLK (st->st_mode);
+  *device = is_device ? G_MAXUINT64 : st->st_dev;
+  *inode = is_device ? st->st_rdev : st->st_ino;
+}
+
 static gboolean
 keep (const ImgChainMember *found, gboolean no_devices, ImgRoot *root, GPtrArray *members,
       GError **error)
@@ -42,8 +50,7 @@ keep (const ImgChainMember *found, gboolean no_devices, ImgRoot *root, GPtrArray
   member->format = found->format;
   member->front = g_strdup (found->front);
   member->depth = found->depth;
-  member->device = st.st_dev;
-  member->inode = st.st_ino;
+  img_identity_of (&st, &member->device, &member->inode);
   member->no_devices = no_devices && found->front != NULL;
   member->root = root != NULL && found->front != NULL ? img_root_ref (root) : NULL;
   g_ptr_array_add (members, member);

@@ -214,7 +214,8 @@ gboolean
 img_open_data_file (ImgFile *file, const char *format, ImgUse use, const ImgOpenParams *params,
                     ImgFile **data, GError **error)
 {
-  const ImgHeadingParams heading_params = { 0 };
+  const ImgHeadingParams heading_params
+      = { .policy = &params->policy, .was_probed = params->format == NULL };
   Behind behind = { .params = params,
                     .use = use,
                     .no_devices = !params->policy.allow_devices && !img_file_is_device (file) };
@@ -227,7 +228,8 @@ img_open_data_file (ImgFile *file, const char *format, ImgUse use, const ImgOpen
     return FALSE;
   if (heading.data_file.name == NULL)
     return TRUE;
-  if (!img_open_root (img_file_path (file), &params->policy, &root, error)
+  if (!img_heading_check (&heading, img_file_path (file), format, &heading_params, error)
+      || !img_open_root (img_file_path (file), &params->policy, &root, error)
       || !img_gate_resolve (img_file_path (file), "data file", &heading.data_file, &path, error))
     return FALSE;
   behind.root = root;

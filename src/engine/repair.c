@@ -14,7 +14,8 @@ static ImgFile *
 open_alone (const ImgImageSpec *spec, const ImgOpenParams *params, GError **error)
 {
   g_autofree char *safe = img_text_escape (spec->path, -1);
-  g_autofree char *reason = img_target_find_obstacle (spec, IMG_USE_REPAIR, FALSE);
+  g_autofree char *reason
+      = img_target_find_obstacle (spec->path, params->locking, IMG_USE_REPAIR, FALSE);
   ImgFileParams file_params = { .is_writable = TRUE,
                                 .is_exclusive = TRUE,
                                 .locking = params->locking,

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "engine/lock-status.h"
 #include "engine/overlap.h"
+#include "file/inode-registry.h"
 #include "file/node.h"
 #include "file/output.h"
 #include "file/zero.h"
@@ -84,14 +85,18 @@ is_raw (const ImgTarget *target)
 /* ---- who else is there ---- */
 
 char *
-img_target_find_obstacle (const ImgImageSpec *spec, ImgUse use, gboolean with_locks)
+img_target_find_obstacle (const char *path, ImgLocking locking, ImgUse use, gboolean with_locks)
 {
-  ImgStatusParams params = { .locking = spec->locking, .format = "raw" };
+  ImgStatusParams params = { .locking = locking, .format = "raw" };
+  struct stat st;
 
+  /* What this command has open already was asked about then, and must not be opened again. */
+  if (stat (path, &st) == 0 && img_inode_is_open (&st))
+    return NULL;
   /* Mostly a lease proves quickly that nobody is there; names are looked for only then. */
   for (params.names_wanted = FALSE;; params.names_wanted = TRUE)
     {
-      g_autoptr (ImgStatus) status = img_status_new (spec->path, &params, NULL);
+      g_autoptr (ImgStatus) status = img_status_new (path, &params, NULL);
       if (status == NULL)
         return NULL;
       const ImgVerdict *verdict = &status->verdicts[use];
@@ -159,18 +164,19 @@ check_backing (const ImgTarget *target, const struct stat *st, GError **error)
 /* Somebody who has the target open for writing does not see that it is replaced, or writes into
  * what is being written. */
 static gboolean
-check_openers (ImgTarget *target, GError **error)
+check_openers (ImgTarget *target, const char *path, GError **error)
 {
   if (target->params->ignore_openers)
     return TRUE;
   g_autofree char *reason
-      = img_target_find_obstacle (target->params->target, IMG_USE_CONVERT_TO, FALSE);
+      = img_target_find_obstacle (path, target->params->target->locking, IMG_USE_CONVERT_TO, FALSE);
   if (reason == NULL)
     return TRUE;
+  g_autofree char *safe = img_text_escape (path, -1);
   target->patience = MAX (target->params->lock_wait, LEAST_PATIENCE);
   return img_throw (error, IMG_ERROR_LOCKED,
-                    "cannot write to '%s': %s; --ignore-openers writes to it all the same",
-                    target->safe_path, reason);
+                    "cannot write to '%s': %s; --ignore-openers writes to it all the same", safe,
+                    reason);
 }
 
 /* ---- opening ---- */
@@ -197,27 +203,50 @@ check_room (const ImgTarget *target, guint64 size, guint64 room, GError **error)
                     target->safe_path, room, size);
 }
 
+/* The file at @path, which was @st when it was found fit to be written to: the name may lead
+ * elsewhere by now. */
+static ImgFile *
+open_checked (ImgTarget *target, const char *path, const struct stat *st,
+              const ImgFileParams *params, GPtrArray *sources, GError **error)
+{
+  g_autoptr (ImgFile) file = img_open_file (path, params, error);
+  g_autofree char *safe = img_text_escape (path, -1);
+  struct stat opened;
+
+  if (file == NULL)
+    return NULL;
+  if (fstat (img_file_fd (file), &opened) < 0)
+    return img_null_throw_errno (error, "cannot look at '%s'", safe);
+  if (S_ISBLK (opened.st_mode) != S_ISBLK (st->st_mode))
+    return img_null_throw (error, IMG_ERROR_APPEARED, "'%s' is another file than a moment ago",
+                           safe);
+  return check_sources (target, sources, &opened, error) ? g_steal_pointer (&file) : NULL;
+}
+
 /* What is there is written into. */
 static gboolean
-open_in_place (ImgTarget *target, gboolean is_device, guint64 size, GError **error)
+open_in_place (ImgTarget *target, const struct stat *st, guint64 size, GPtrArray *sources,
+               GError **error)
 {
+  gboolean is_device = S_ISBLK (st->st_mode);
   ImgFileParams params = file_params (target, is_device);
 
-  target->file = img_open_file (target->params->target->path, &params, error);
+  target->file = open_checked (target, target->params->target->path, st, &params, sources, error);
   if (target->file == NULL)
     return FALSE;
   return !(is_device || target->params->no_create) || !is_raw (target)
          || check_room (target, size, img_file_size (target->file), error);
 }
 
-/* Of a source that others may not read, the copy is not for them either. */
+/* Of a source that others may not read, the copy is not for them either: a file, or a disk. */
 static mode_t
 choose_mode (GPtrArray *sources)
 {
   mode_t mode = 0666;
   struct stat st;
   for (guint i = 0; i < sources->len; i++)
-    if (fstat (img_file_fd (sources->pdata[i]), &st) == 0 && S_ISREG (st.st_mode))
+    if (fstat (img_file_fd (sources->pdata[i]), &st) == 0
+        && (S_ISREG (st.st_mode) || S_ISBLK (st.st_mode)))
       {
         if (!(st.st_mode & S_IRGRP))
           mode &= ~(mode_t)(S_IRGRP | S_IWGRP);
@@ -227,9 +256,9 @@ choose_mode (GPtrArray *sources)
   return mode;
 }
 
-/* A new file, which takes the place of what is at @path now, if something @exists. */
+/* A new file, which takes the place of what is at @path now: @there, or NULL. */
 static ImgOutput *
-open_output (ImgTarget *target, const char *path, gboolean exists, GPtrArray *sources,
+open_output (ImgTarget *target, const char *path, const struct stat *there, GPtrArray *sources,
              GError **error)
 {
   GError *failure = NULL;
@@ -241,9 +270,9 @@ open_output (ImgTarget *target, const char *path, gboolean exists, GPtrArray *so
                                     .mode = choose_mode (sources) };
   ImgFile *replaced = NULL;
 
-  if (exists)
+  if (there != NULL)
     {
-      replaced = img_open_file (path, &params, error);
+      replaced = open_checked (target, path, there, &params, sources, error);
       if (replaced == NULL)
         return NULL;
       target->replaces = TRUE;
@@ -284,11 +313,12 @@ try_to_open (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error
   if (!look (target, &exists, &st, error)
       || (exists
           && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)
-              || !check_openers (target, error))))
+              || !check_openers (target, target->params->target->path, error))))
     return FALSE;
   if (exists && (S_ISBLK (st.st_mode) || target->params->no_create || target->params->in_place))
-    return open_in_place (target, S_ISBLK (st.st_mode), size, error);
-  target->output = open_output (target, target->params->target->path, exists, sources, error);
+    return open_in_place (target, &st, size, sources, error);
+  target->output
+      = open_output (target, target->params->target->path, exists ? &st : NULL, sources, error);
   return target->output != NULL;
 }
 
@@ -394,7 +424,8 @@ open_data_file (ImgTarget *target, GPtrArray *sources, GError **error)
   if (exists && !S_ISREG (st.st_mode))
     return img_throw (error, IMG_ERROR_FAILED, "the data file must be a regular file");
   if (exists
-      && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)))
+      && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)
+          || !check_openers (target, path.path, error)))
     return FALSE;
   g_autofree char *part = img_output_part_path_of (path.path);
   if ((exists && target->file != NULL && is_same_file (img_file_fd (target->file), &st))
@@ -402,7 +433,7 @@ open_data_file (ImgTarget *target, GPtrArray *sources, GError **error)
           && strcmp (part, img_output_part_path (target->output)) == 0))
     return img_throw (error, IMG_ERROR_FAILED, "the data file is the image itself: '%s'",
                       target->safe_path);
-  target->data = open_output (target, path.path, exists, sources, error);
+  target->data = open_output (target, path.path, exists ? &st : NULL, sources, error);
   return target->data != NULL;
 }
 
@@ -428,6 +459,18 @@ ask_for_data (gpointer closure, GError **error)
   return target->data == NULL || img_sandbox_ask (error);
 }
 
+void
+img_target_tell_begun (void)
+{
+  img_sandbox_note ("", 0);
+}
+
+static void
+tell_begun (G_GNUC_UNUSED gpointer closure)
+{
+  img_target_tell_begun ();
+}
+
 static gboolean
 prepare_image (ImgTarget *target, GPtrArray *sources, GError **error)
 {
@@ -445,6 +488,9 @@ prepare_existing (ImgTarget *target, GPtrArray *sources, GError **error)
                                 .format = params->target->format,
                                 .policy = params->policy };
 
+  /* How large and how strange an image may be is said of what is read. */
+  open_params.policy.is_untrusted = FALSE;
+  open_params.policy.max_size = 0;
   return img_open_chain_in (target->file, params->target->format, IMG_USE_CONVERT_FROM,
                             &open_params, sources, &target->previous, error)
          && check_room (target, target->size, target->previous.size, error);
@@ -481,6 +527,7 @@ create_disk (ImgTarget *target, ImgDisk *backing, GError **error)
           .backing_disk = backing,
           .data = target->data == NULL ? NULL : img_output_file (target->data),
           .before_valid = ask_for_data,
+          .before_change = tell_begun,
           .closure = target };
 
   return img_disk_create (file, params->target->format, &create, error);
@@ -595,6 +642,10 @@ img_target_add_advice (const ImgTarget *target, GError **error)
     line = g_strdup_printf ("The old '%s' is untouched, and keeps its space until the copy is "
                             "whole; --in-place overwrites it",
                             target->safe_path);
+  else if (target->data_is_there)
+    line = g_strdup_printf ("Its new data file is in place already: '%s' fits no more to it, if it "
+                            "was there, and must be written again",
+                            target->safe_path);
   if (line != NULL)
     add_line (error, line);
 }
@@ -611,11 +662,16 @@ img_target_spoil (const ImgTarget *target, const GError *error)
     (void)!img_file_flush (target->file, NULL);
 }
 
-/* A local file system has told nobody of an error yet, and tells whoever flushes next. */
+/* A local file system has told nobody of an error yet, and tells whoever flushes next; unless it
+ * was heard of in between. */
 static gboolean
 settle (const ImgTarget *target, ImgFile *file, gboolean is_long, GError **error)
 {
-  if (file == NULL || (!is_long && img_remote_kind (img_file_fd (file)) == IMG_REMOTE_NOT))
+  if (file == NULL)
+    return TRUE;
+  if (img_file_has_failed (file))
+    return img_file_flush (file, error);
+  if (!is_long && img_remote_kind (img_file_fd (file)) == IMG_REMOTE_NOT)
     return TRUE;
   return target->params->is_durable ? img_file_flush (file, error)
                                     : img_file_collect_errors (file, error);

@@ -20,7 +20,11 @@ ImgTarget *img_target_open (const ImgConvertParams *params, guint64 size, GPtrAr
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_target_begin (ImgTarget *target, ImgDisk *backing, GError **error);
 
-/* In the other: that was done, and the copy begins. */
+/* In the process that writes: from now on the target is changed, which the other is told by a note
+ * without a text. */
+void img_target_tell_begun (void);
+
+/* In the other, which has heard of it. */
 void img_target_has_begun (ImgTarget *target);
 
 /* After img_target_begin(): what to write to; borrowed. */
@@ -49,9 +53,10 @@ void img_target_add_advice (const ImgTarget *target, GError **error);
 void img_target_free (ImgTarget *target);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgTarget, img_target_free)
 
-/* Who would make @use of the image unsafe although the lock is granted (or, @with_locks, is in the
- * way), in words; NULL if nobody is known. Returns a new string. */
-char *img_target_find_obstacle (const ImgImageSpec *spec, ImgUse use, gboolean with_locks);
+/* Who would make @use of the image at @path unsafe although the lock is granted (or, @with_locks,
+ * is in the way), in words; NULL if nobody is known. Returns a new string. */
+char *img_target_find_obstacle (const char *path, ImgLocking locking, ImgUse use,
+                                gboolean with_locks);
 
 /* Tell in @result how @file was locked, if there is anything to tell. */
 void img_target_note_lock (ImgFile *file, ImgConvertResult *result);

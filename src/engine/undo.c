@@ -231,18 +231,33 @@ check_place (const Saved *saved, const Record *record, ImgFile *image, GError **
   return TRUE;
 }
 
+/* The bytes that the repair wrote are there, but others may have been written since. Who knows
+ * better can say so with touch(1). */
+static gboolean
+throw_touched (const Saved *saved, const Record *record, ImgFile *image, GError **error)
+{
+  g_autofree char *safe = img_text_escape (img_file_path (image), -1);
+  g_autofree char *quoted = g_shell_quote (img_file_path (image));
+  g_autofree char *shown = img_text_escape (quoted, -1);
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "'%s' was last modified at another time than by the repair whose undo file is "
+                    "'%s', so nothing was put back. If nobody wrote to it since, as to a copy, "
+                    "say so: touch -d @%" G_GUINT64_FORMAT ".%09" G_GUINT64_FORMAT " %s",
+                    safe, saved->safe_path, record->second, record->third, shown);
+}
+
 static gboolean
 check_end (const Saved *saved, const Record *record, ImgFile *image, GError **error)
 {
   struct stat st;
   if (fstat (img_file_fd (image), &st) < 0)
     return img_throw_errno (error, "cannot look at the open image");
-  if (record->first != img_file_size (image)
-      || (S_ISREG (st.st_mode)
-          && (record->second != (guint64)st.st_mtim.tv_sec
-              || record->third != (guint64)st.st_mtim.tv_nsec)))
+  if (record->first != img_file_size (image))
     return throw_changed (saved, image, error);
-  return TRUE;
+  return !S_ISREG (st.st_mode)
+         || (record->second == (guint64)st.st_mtim.tv_sec
+             && record->third == (guint64)st.st_mtim.tv_nsec)
+         || throw_touched (saved, record, image, error);
 }
 
 static gboolean

@@ -174,7 +174,7 @@ is_current (const ImgInode *inode, const char *path, const ImgRoot *root)
     }
   else if (stat (path, &st) < 0)
     return FALSE;
-  return st.st_dev == inode->dev && st.st_ino == inode->ino;
+  return img_inode_is (inode, &st);
 }
 
 ImgFile *

@@ -64,6 +64,10 @@ gboolean img_file_collect_errors (ImgFile *file, GError **error);
 G_GNUC_WARN_UNUSED_RESULT
 gboolean img_file_flush (ImgFile *file, GError **error);
 
+/* Whether writing back has failed already: img_file_flush() says so, and the process it happened in
+ * is the only one that knows. */
+gboolean img_file_has_failed (const ImgFile *file);
+
 /* How reads and writes treat the page cache; the names are those of qemu-img's -t and -T. */
 typedef enum
 {

@@ -6,8 +6,8 @@
 
 static GPtrArray *open_inodes; /* ImgInode, borrowed: each is owned by its users */
 
-static gboolean
-is_same (const ImgInode *inode, const struct stat *st)
+gboolean
+img_inode_is (const ImgInode *inode, const struct stat *st)
 {
   if (inode->dev == st->st_dev && inode->ino == st->st_ino)
     return TRUE;
@@ -23,7 +23,7 @@ img_inode_find (const struct stat *st, const char *name, gboolean writable, ImgP
     {
       ImgInode *open_inode = open_inodes->pdata[i];
       g_autofree char *safe = img_text_escape (name, -1);
-      if (!is_same (open_inode, st))
+      if (!img_inode_is (open_inode, st))
         continue;
       if ((open_inode->asked.uses & set.forbids) || (open_inode->asked.forbids & set.uses))
         return img_throw (error, IMG_ERROR_FAILED,
@@ -48,7 +48,7 @@ img_inode_is_open (const struct stat *st)
   for (guint i = 0; open_inodes != NULL && i < open_inodes->len; i++)
     {
       const ImgInode *inode = open_inodes->pdata[i];
-      if (is_same (inode, st))
+      if (img_inode_is (inode, st))
         return TRUE;
     }
   return FALSE;

@@ -28,6 +28,9 @@ typedef struct
   ImgPermSet asked;    /* what all users together use and forbid, locked or not */
 } ImgInode;
 
+/* Whether @st is that of @inode, or of another node of the same block device. */
+gboolean img_inode_is (const ImgInode *inode, const struct stat *st);
+
 /* Look for the open inode with @st (or another node of the same block device): TRUE with *@inode
  * and one user more, or with NULL if it is not open; FALSE with an error if its users and @set
  * exclude each other. */

@@ -144,6 +144,12 @@ img_file_flush (ImgFile *file, GError **error)
   return TRUE;
 }
 
+gboolean
+img_file_has_failed (const ImgFile *file)
+{
+  return g_atomic_int_get (&file->failed) != 0;
+}
+
 /* Closing a copy of the descriptor brings them out while nothing has happened yet, but would take
  * POSIX locks away. */
 gboolean

@@ -27,6 +27,7 @@ check (int opened, const char *path, struct stat *st, GError **error)
 {
   g_auto (ImgFd) node = opened;
   g_autofree char *safe = img_text_escape (path, -1);
+  struct statfs fs;
 
   if (node < 0 || fstat (node, st) < 0)
     {
@@ -38,6 +39,13 @@ check (int opened, const char *path, struct stat *st, GError **error)
       img_throw (error, IMG_ERROR_FAILED,
                  "cannot open '%s': it is %s, and a disk image is a regular file or a block device",
                  safe, kind_of (st->st_mode));
+      return -1;
+    }
+  /* Its size is not that of what can be read. */
+  if (fstatfs (node, &fs) == 0 && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC))
+    {
+      img_throw (error, IMG_ERROR_FAILED, "cannot open '%s': it is no file, but made by the kernel",
+                 safe);
       return -1;
     }
   return img_fd_steal (&node);
@@ -64,19 +72,10 @@ open_anywhere (const char *path)
 int
 img_node_find_named (const char *path, const ImgRoot *root, struct stat *st, GError **error)
 {
-  struct statfs fs;
   g_auto (ImgFd) node = root == NULL ? open_anywhere (path) : img_root_find (root, path, error);
 
   if (node < 0 && root != NULL)
     return -1;
-  if (node >= 0 && fstatfs (node, &fs) == 0
-      && (fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC))
-    {
-      g_autofree char *safe = img_text_escape (path, -1);
-      img_throw (error, IMG_ERROR_FAILED, "cannot open '%s': it is no file, but made by the kernel",
-                 safe);
-      return -1;
-    }
   return check (img_fd_steal (&node), path, st, error);
 }
 

@@ -151,6 +151,8 @@ refuses() {
   copies -f raw -S 0 disk.raw copy.raw
   copies -f raw -S 512 disk.raw copy.raw
   copies -f raw -S 16M disk.raw copy.raw
+  copies -f raw -S 1536 disk.raw copy.raw
+  copies -f raw -S 12k disk.raw copy.raw
   copies -f raw -m 1 disk.raw copy.raw
   copies -f raw -m 32 disk.raw copy.raw
   copies -f raw -r 0 disk.raw copy.raw
@@ -248,6 +250,22 @@ refuses() {
   cmp disk.raw copy.raw
 }
 
+@test "an image from standard input is not taken for a raw disk, unless that is said" {
+  require qemu-img
+  make_data disk.raw
+  qemu-img convert -f raw -O qcow2 disk.raw disk.qcow2
+  run -1 --separate-stderr bash -c 'cat disk.qcow2 | "$1" convert - copy.raw' bash "$IMGTOOL"
+  expect_message "what comes from standard input looks like qcow2" "-f raw copies its bytes"
+  [[ ! -e copy.raw ]]
+  imgtool convert -f raw - copy.raw <disk.qcow2
+  cmp disk.qcow2 copy.raw
+  for size in 0 1 511 512 513 70000; do
+    head -c $size disk.raw >part.raw
+    cat part.raw | imgtool convert - copy.raw
+    cmp part.raw copy.raw
+  done
+}
+
 @test "a file called - is written ./-, or named with --image-opts" {
   make_data disk.raw
   imgtool convert -f raw disk.raw ./-
@@ -282,8 +300,13 @@ refuses() {
     run -0 imgtool convert --digest=sha256 -f raw disk.raw "$name"
     [[ $output == "$(sha256sum --tag "$name")" ]]
   done
-  run -0 imgtool convert --digest=sha256 -f raw disk.raw $'es\ecape.raw'
-  [[ $output == '\SHA256 (es\x1bcape.raw) = '* ]]
+  # Everything else stays as it is, but on a terminal.
+  for name in $'es\ecape.raw' $'tab\t.raw' $'cr\r.raw' $'no\xffutf8.raw'; do
+    imgtool convert --digest=sha256 -f raw disk.raw "$name" >sums
+    run -0 cksum --check sums
+  done
+  run -0 script -qec "'$IMGTOOL' convert --digest=sha256 -f raw disk.raw \$'es\\ecape.raw'" /dev/null
+  [[ $output == *'\SHA256 (es\x1bcape.raw) = '* ]]
 }
 
 @test "--digest goes to standard error if the disk goes to standard output" {

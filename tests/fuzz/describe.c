@@ -74,7 +74,9 @@ run (const guint8 *data, gsize size)
   fuzz_check_error (disk == NULL, &error);
   if (disk == NULL)
     return;
-  fuzz_check_error (!img_probe_check (disk, &error), &error);
+  fuzz_check_error (
+      !img_probe_check (img_file_path (file), format, &disk->backing, &disk->data_file, &error),
+      &error);
   show_reference ("backing file", &disk->backing);
   show_reference ("data file", &disk->data_file);
   show_description (disk);

@@ -48,7 +48,7 @@ copy_at_random() {
   done
   cat "${sources[@]}" >expected.raw
   pick 1 2 3 8 32 && options+=(-m "$PICKED")
-  pick 0 512 4k 64k 1M && sparse=(-S "$PICKED")
+  pick 0 512 1536 4k 12k 64k 1M && sparse=(-S "$PICKED")
   ((RANDOM % 4)) || sparse=(--salvage "${sparse[@]}")
   ((RANDOM % 3)) || sparse=(-C) # it excludes the others
   options+=("${sparse[@]}")

@@ -104,3 +104,20 @@ faulty() {
     cp before.qcow2 disk.qcow2
   done
 }
+
+@test "two repairs are undone one after the other, and a copy is, once that is said" {
+  damaged mixed
+  cp disk.qcow2 before.qcow2
+  imgtool check -q -r leaks --undo-file=first disk.qcow2 || true
+  cp disk.qcow2 between.qcow2
+  imgtool check -q -r all --undo-file=second disk.qcow2
+  cp disk.qcow2 copy.qcow2
+  run -0 imgtool check -q --undo=second disk.qcow2
+  cmp disk.qcow2 between.qcow2
+  run -1 --separate-stderr imgtool check -q --undo=first disk.qcow2
+  # shellcheck disable=SC2154
+  [[ $stderr =~ "last modified at another time".*(touch -d @[0-9.]+ .*)$ ]]
+  eval "${BASH_REMATCH[1]}"
+  run -0 imgtool check -q --undo=first disk.qcow2
+  cmp disk.qcow2 before.qcow2
+}

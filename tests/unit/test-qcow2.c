@@ -316,11 +316,49 @@ START_TEST (a_chain_is_made_of_what_the_headings_say)
   ck_assert_ptr_eq (disk->backing_disk->file, files->pdata[1]);
 
   /* It says something else now than when its files were opened. */
-  write_image (top, NULL);
-  ck_assert_ptr_null (img_chain_open (&chain, &error));
-  ck_assert_ptr_nonnull (strstr (error->message, "was changed while it was opened"));
+  for (guint i = 0; i < 2; i++)
+    {
+      write_image (top, i == 0 ? NULL : "another");
+      ck_assert_ptr_null (img_chain_open (&chain, &error));
+      ck_assert_ptr_nonnull (strstr (error->message, "was changed while it was opened"));
+      g_clear_error (&error);
+    }
   unit_delete_file (g_steal_pointer (&top));
   unit_delete_file (g_steal_pointer (&behind));
+}
+END_TEST
+
+/* Whoever read the image may have been taken over by it. */
+START_TEST (a_heading_is_judged_by_who_opens_the_files)
+{
+  ImgGatePolicy strict = { .is_untrusted = TRUE }, small = { .max_size = 100 }, none = { 0 };
+  char name[] = "/etc/shadow";
+  ImgHeading named = { .backing.name = name, .size = 512 }, data = { .data_file.name = name },
+             plain = { .size = 512 };
+  const struct
+  {
+    const ImgHeading *heading;
+    ImgHeadingParams params;
+    const char *refused; /* part of the message; NULL: it is not */
+  } cases[] = {
+    { &named, { .policy = &strict }, "it names another file" },
+    { &data, { .policy = &strict }, "it names another file" },
+    { &plain, { .policy = &strict }, NULL },
+    { &plain, { .policy = &small }, "--max-size" },
+    { &named, { .policy = &none, .was_probed = TRUE }, "A guest can write that" },
+    { &data, { .policy = &none, .was_probed = TRUE }, "A guest can write that" },
+    { &plain, { .policy = &none, .was_probed = TRUE }, NULL },
+    { &named, { .policy = &none }, NULL },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (GError) error = NULL;
+      gboolean is_fit
+          = img_heading_check (cases[i].heading, "disk.img", "qcow2", &cases[i].params, &error);
+      ck_assert_int_eq (is_fit, cases[i].refused == NULL);
+      ck_assert (is_fit || strstr (error->message, cases[i].refused) != NULL);
+    }
 }
 END_TEST
 
@@ -356,6 +394,7 @@ main (void)
   tcase_add_test (tests, names_become_paths_or_are_refused);
   tcase_add_test (tests, what_is_recorded_wins_over_json);
   tcase_add_test (tests, a_chain_is_made_of_what_the_headings_say);
+  tcase_add_test (tests, a_heading_is_judged_by_who_opens_the_files);
   tcase_add_test (tests, a_chain_that_cannot_be_followed_says_how_far);
   suite_add_tcase (suite, tests);
   return unit_run (suite);

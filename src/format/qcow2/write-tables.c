@@ -184,9 +184,9 @@ lay_out_rest (Qcow2Writer *w, Qcow2Places *places, Rest *rest, GError **error)
       = img_size_divide_up (places->size, (guint64)1 << qcow2_layout_l2_bits (&w->layout));
 
   places->l1_entries = (guint32)l1_entries;
-  places->l1_offset = w->next;
-  rest->l1_clusters = MAX (img_size_divide_up (l1_entries * 8, cluster), 1);
-  rest->block_offset = places->l1_offset + rest->l1_clusters * cluster;
+  places->l1_offset = l1_entries == 0 ? 0 : w->next; /* a disk of no size needs none */
+  rest->l1_clusters = img_size_divide_up (l1_entries * 8, cluster);
+  rest->block_offset = w->next + rest->l1_clusters * cluster;
   used = rest->block_offset / cluster;
   rest->n_clusters = used;
   do

@@ -106,6 +106,8 @@ invalidate (const Qcow2Writer *w, GError **error)
 {
   if (w->is_clean || !w->is_in_place)
     return TRUE;
+  if (w->before_change != NULL)
+    w->before_change (w->closure);
   return img_file_zero (w->file, 0, MIN (w->layout.cluster_size, img_file_size (w->file)), 0, error)
          && (!w->is_durable || img_file_flush (w->file, error));
 }
@@ -127,6 +129,7 @@ qcow2_writer_new (ImgDisk *disk, const ImgCreateParams *params)
   w->is_durable = params->is_durable;
   w->sparse_size = params->sparse_size;
   w->before_valid = params->before_valid;
+  w->before_change = params->before_change;
   w->closure = params->closure;
   return w;
 }

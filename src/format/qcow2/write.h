@@ -29,6 +29,7 @@ typedef struct
   gboolean is_clean, is_in_place, is_durable, is_zero; /* as in ImgCreateParams */
   guint64 sparse_size;
   gboolean (*before_valid) (gpointer closure, GError **error); /* likewise */
+  void (*before_change) (gpointer closure);                    /* likewise */
   gpointer closure;
   gsize block; /* of compressed data */
 
