@@ -115,8 +115,9 @@ file_key (const ImgLocksLine *line)
   return g_strdup_printf ("%x:%x:%" G_GUINT64_FORMAT, line->major, line->minor, line->ino);
 }
 
-/* Files that visible processes have open, one group of descriptors after the other. Adds those
- * whose locks they hold to @seen. */
+/* Files that visible processes have open, one group of descriptors after the other; those that were
+ * closed since have no name any more and are left out. Adds those whose locks they hold to @seen.
+ */
 static void
 add_visible (ImgHostStatus *status, const ImgOpenerScan *scan, GHashTable *seen)
 {
@@ -140,9 +141,10 @@ add_visible (ImgHostStatus *status, const ImgOpenerScan *scan, GHashTable *seen)
           for (guint m = 0; m < opener->locks->len; m++)
             g_hash_table_add (seen, file_key (&g_array_index (opener->locks, ImgLocksLine, m)));
         }
-      ImgHostImage *image = add_image (status, judge (group, NULL));
+      g_autofree char *path = img_opener_path (first);
+      ImgHostImage *image = path == NULL ? NULL : add_image (status, judge (group, NULL));
       if (image != NULL)
-        image->path = img_opener_path (first);
+        image->path = g_steal_pointer (&path);
     }
 }
 

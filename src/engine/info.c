@@ -260,6 +260,12 @@ img_info_chain (const char *path, ImgUse use, const ImgOpenParams *params, GPtrA
         }
       one.format = next.format;
       g_autoptr (ImgInfo) info = img_info_new (next.path, use, &one, error);
+      if (info == NULL && chain->len > 0)
+        {
+          const ImgInfo *front = chain->pdata[chain->len - 1];
+          g_autofree char *safe = img_text_escape (front->path, -1);
+          g_prefix_error (error, "the backing file of '%s': ", safe);
+        }
       if (info == NULL)
         return FALSE;
       if (is_in_chain (chain, info))

@@ -126,19 +126,21 @@ check_not_same (int fd, const char *name, const struct stat *st, const char *saf
 }
 
 static gboolean
-check_sources (ImgTarget *target, GPtrArray *sources, const struct stat *st, GError **error)
+check_sources (ImgTarget *target, const char *path, GPtrArray *sources, const struct stat *st,
+               GError **error)
 {
   const ImgConvertParams *params = target->params;
+  g_autofree char *safe_target = img_text_escape (path, -1);
   for (guint i = 0; i < sources->len; i++)
     {
       g_autofree char *safe = img_text_escape (img_file_path (sources->pdata[i]), -1);
       g_autofree char *name = g_strdup_printf ("the source '%s'", safe);
-      if (!check_not_same (img_file_fd (sources->pdata[i]), name, st, target->safe_path, error))
+      if (!check_not_same (img_file_fd (sources->pdata[i]), name, st, safe_target, error))
         return FALSE;
     }
   for (guint i = 0; i < params->n_sources && params->dash_is_stream; i++)
     if (strcmp (params->sources[i].path, "-") == 0
-        && !check_not_same (params->input_fd, "standard input", st, target->safe_path, error))
+        && !check_not_same (params->input_fd, "standard input", st, safe_target, error))
       return FALSE;
   return TRUE;
 }
@@ -198,8 +200,8 @@ check_room (const ImgTarget *target, guint64 size, guint64 room, GError **error)
   if (size == IMG_DISK_SIZE_UNKNOWN || size <= room)
     return TRUE;
   return img_throw (error, IMG_ERROR_FAILED,
-                    "output file is smaller than input file: '%s' has %" G_GUINT64_FORMAT
-                    " bytes, %" G_GUINT64_FORMAT " are needed",
+                    "%s'%s' has %" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT " are needed",
+                    target->params->n_sources > 0 ? "output file is smaller than input file: " : "",
                     target->safe_path, room, size);
 }
 
@@ -220,7 +222,7 @@ open_checked (ImgTarget *target, const char *path, const struct stat *st,
   if (S_ISBLK (opened.st_mode) != S_ISBLK (st->st_mode))
     return img_null_throw (error, IMG_ERROR_APPEARED, "'%s' is another file than a moment ago",
                            safe);
-  return check_sources (target, sources, &opened, error) ? g_steal_pointer (&file) : NULL;
+  return check_sources (target, path, sources, &opened, error) ? g_steal_pointer (&file) : NULL;
 }
 
 /* What is there is written into. */
@@ -312,7 +314,8 @@ try_to_open (ImgTarget *target, guint64 size, GPtrArray *sources, GError **error
 
   if (!look (target, &exists, &st, error)
       || (exists
-          && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)
+          && (!check_sources (target, target->params->target->path, sources, &st, error)
+              || !check_backing (target, &st, error)
               || !check_openers (target, target->params->target->path, error))))
     return FALSE;
   if (exists && (S_ISBLK (st.st_mode) || target->params->no_create || target->params->in_place))
@@ -424,8 +427,8 @@ open_data_file (ImgTarget *target, GPtrArray *sources, GError **error)
   if (exists && !S_ISREG (st.st_mode))
     return img_throw (error, IMG_ERROR_FAILED, "the data file must be a regular file");
   if (exists
-      && (!check_sources (target, sources, &st, error) || !check_backing (target, &st, error)
-          || !check_openers (target, path.path, error)))
+      && (!check_sources (target, path.path, sources, &st, error)
+          || !check_backing (target, &st, error) || !check_openers (target, path.path, error)))
     return FALSE;
   g_autofree char *part = img_output_part_path_of (path.path);
   if ((exists && target->file != NULL && is_same_file (img_file_fd (target->file), &st))
@@ -591,7 +594,7 @@ open_stream (ImgTarget *target, GPtrArray *sources, GError **error)
     return FALSE;
   if (fstat (target->params->output_fd, &st) < 0)
     return img_throw_errno (error, "cannot write to standard output");
-  if (!check_sources (target, sources, &st, error))
+  if (!check_sources (target, "standard output", sources, &st, error))
     return FALSE;
   target->disk = img_disk_open_stream (target->params->output_fd, "standard output");
   return TRUE;

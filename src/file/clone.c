@@ -122,8 +122,8 @@ img_file_copy_range (ImgFile *source, guint64 source_offset, ImgFile *target, gu
       if (copied == 0)
         return img_throw (error, IMG_ERROR_FAILED,
                           "cannot copy %" G_GUINT64_FORMAT " bytes at offset %" G_GUINT64_FORMAT
-                          " of '%s': the file ends after %" G_GUINT64_FORMAT,
-                          length, source_offset, source->safe_path, done);
+                          " of '%s': the file ends at %" G_GUINT64_FORMAT,
+                          length, source_offset, source->safe_path, source_offset + done);
       if (!img_pages_wrote (target, target_offset + done, (guint64)copied))
         return img_throw_errno (error, "cannot write to '%s'", target->safe_path);
     }

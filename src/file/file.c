@@ -89,6 +89,12 @@ open_node (int node, const struct stat *st, const char *path, const ImgFileParam
                  safe, params->is_writable ? " for writing" : "");
       return -1;
     }
+  if (fd < 0 && errno == ENOENT && access ("/proc/self/fd", F_OK) < 0)
+    {
+      img_throw (error, IMG_ERROR_FAILED, "cannot open '%s': /proc is not mounted, and is needed",
+                 safe);
+      return -1;
+    }
   /* Non-blocking was for the opening: on devices it could change what reads do. */
   if (flags < 0 || fcntl (fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
     {

@@ -56,8 +56,8 @@ img_file_read (ImgFile *file, guint64 offset, void *buffer, gsize length, GError
   if ((gsize)got < length)
     return img_throw (error, IMG_ERROR_FAILED,
                       "cannot read %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT
-                      " of '%s': the file ends after %" G_GSSIZE_FORMAT,
-                      length, offset, file->safe_path, got);
+                      " of '%s': the file ends at %" G_GUINT64_FORMAT,
+                      length, offset, file->safe_path, offset + (guint64)got);
   return TRUE;
 }
 

@@ -106,6 +106,8 @@ img_place_find (const char *path, GError **error)
   g_autofree char *safe = img_text_escape (path, -1);
 
   place->folder = -1;
+  if (*path == '\0')
+    return img_null_throw (error, IMG_ERROR_FAILED, "cannot create '': that is no name of a file");
   if (!follow (place, path))
     return img_null_throw_errno (error, "cannot create '%s'", safe);
   return g_steal_pointer (&place);

@@ -124,7 +124,7 @@ START_TEST (reads_are_whole_or_fail)
   ck_assert (img_file_read (file, 4096 - 512, buffer, sizeof buffer, NULL));
   ck_assert (!img_file_read (file, 4096 - 511, buffer, sizeof buffer, &error));
   ck_assert_ptr_nonnull (strstr (error->message, "at offset 3585"));
-  ck_assert_ptr_nonnull (strstr (error->message, "the file ends after 511"));
+  ck_assert_ptr_nonnull (strstr (error->message, "the file ends at 4096"));
 }
 END_TEST
 
