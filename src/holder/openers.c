@@ -241,6 +241,14 @@ compare_openers (gconstpointer a, gconstpointer b)
                           : (x->fd > y->fd) - (x->fd < y->fd);
 }
 
+/* As /proc numbers processes, which may be those of an outer pid namespace. */
+static pid_t
+own_pid (void)
+{
+  g_autofree char *link = g_file_read_link ("/proc/self", NULL);
+  return link == NULL ? getpid () : (pid_t)g_ascii_strtoll (link, NULL, 10);
+}
+
 static ImgOpenerScan *
 scan (OpenerPredicate is_wanted, gconstpointer closure, gboolean locked_only)
 {
@@ -249,7 +257,7 @@ scan (OpenerPredicate is_wanted, gconstpointer closure, gboolean locked_only)
                 .closure = closure,
                 .locked_only = locked_only,
                 .scan = result,
-                .self = getpid () };
+                .self = own_pid () };
   guint64 aligned[4096];
   g_auto (ImgFd) proc = open ("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 

@@ -303,6 +303,13 @@ setup_image() {
   unset "PID[inside]" # ends with its parent
 }
 
+@test "in a pid namespace with the /proc of an outer one it does not find itself" {
+  require pid-namespace
+  make_raw disk.raw
+  run unshare --pid --fork "$IMGTOOL" lock-status disk.raw
+  refute grep -q 'imgtool (pid' <<<"$output"
+}
+
 @test "seen from inside a pid namespace, a holder outside is there but not identified" {
   require pid-namespace
   setup_image
