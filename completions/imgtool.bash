@@ -1,6 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # bash completion for imgtool: the program itself knows the answers.
 
+# _imgtool_names -f|-d PREFIX: names of files or folders that stand behind PREFIX in $cur
+_imgtool_names()
+{
+    local name
+    compopt -o filenames 2> /dev/null
+    while IFS= read -r name; do
+        if [[ $2 && $2 != "$cut" && -d $name ]]; then
+            # bash itself sees no folder in "-Bfolder"
+            name+=/
+            compopt -o nospace 2> /dev/null
+        fi
+        name=$2$name
+        COMPREPLY+=("${name#"$cut"}")
+    done < <(compgen "$1" -- "${cur#"$2"}")
+}
+
 _imgtool()
 {
     local i line cur cut='' words=()
@@ -28,13 +44,16 @@ _imgtool()
     [[ $COMP_WORDBREAKS == *=* && $cur == *=* ]] && cut=${cur%"${cur##*=}"}
     COMPREPLY=()
     while IFS= read -r line; do
-        if [[ $line == :files ]]; then
-            compopt -o filenames 2> /dev/null
-            while IFS= read -r line; do COMPREPLY+=("${line#"$cut"}"); done < <(compgen -f -- "$cur")
-        else
-            [[ $line == *= ]] && compopt -o nospace 2> /dev/null
-            COMPREPLY+=("${line#"$cut"}")
-        fi
+        case $line in
+            :files) _imgtool_names -f '' ;;
+            ':files '*) _imgtool_names -f "${line#* }" ;;
+            :folders) _imgtool_names -d '' ;;
+            ':folders '*) _imgtool_names -d "${line#* }" ;;
+            *)
+                [[ $line == *= ]] && compopt -o nospace 2> /dev/null
+                COMPREPLY+=("${line#"$cut"}")
+                ;;
+        esac
     done < <("${COMP_WORDS[0]}" __complete -- "${words[@]}" 2> /dev/null)
 }
 complete -F _imgtool imgtool

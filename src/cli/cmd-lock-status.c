@@ -60,7 +60,7 @@ static const CliOption options[] = {
   CLI_ROW_SANDBOX,
   { 0, "all", CLI_NO_VALUE, NULL, "every image lock on this host instead of certain images",
     cli_set_flag, offsetof (Params, all), NULL },
-  { 'o', "columns", CLI_VALUE, "LIST",
+  { 'o', "columns", CLI_COLUMN_LIST, "LIST",
     "print a table with these columns: IMAGE, STATUS, PID, COMMAND, VM, USER, MODE, LOCK, STYLE, "
     "USES, FORBIDS, RANGES, STARTED, CMDLINE",
     cli_set_string, offsetof (Params, columns), NULL },

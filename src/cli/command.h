@@ -139,26 +139,26 @@ gboolean cli_check_unsupported (const CliOption *option, GError **error);
 
 /* The rows for an ImgGatePolicy: what the files may be that an image names. T is the command's
  * parameters, p the member. */
-#define CLI_GATE_ROWS(T, p)                                                               \
-  { 0,                                                                                    \
-    "allow-devices",                                                                      \
-    CLI_NO_VALUE,                                                                         \
-    NULL,                                                                                 \
-    "an image may name block devices",                                                    \
-    cli_set_flag,                                                                         \
-    offsetof (T, p.allow_devices),                                                        \
-    NULL },                                                                               \
-      { 0,                                                                                \
-        "allow-data-file",                                                                \
-        CLI_NO_VALUE,                                                                     \
-        NULL,                                                                             \
-        "an image may name a data file outside its own folder",                           \
-        cli_set_flag,                                                                     \
-        offsetof (T, p.allow_data_file),                                                  \
-        NULL },                                                                           \
-  {                                                                                       \
-    0, "chain-under", CLI_VALUE, "DIR", "an image may name only what is in DIR or below", \
-        cli_set_string, offsetof (T, p.chain_under), NULL                                 \
+#define CLI_GATE_ROWS(T, p)                                                                \
+  { 0,                                                                                     \
+    "allow-devices",                                                                       \
+    CLI_NO_VALUE,                                                                          \
+    NULL,                                                                                  \
+    "an image may name block devices",                                                     \
+    cli_set_flag,                                                                          \
+    offsetof (T, p.allow_devices),                                                         \
+    NULL },                                                                                \
+      { 0,                                                                                 \
+        "allow-data-file",                                                                 \
+        CLI_NO_VALUE,                                                                      \
+        NULL,                                                                              \
+        "an image may name a data file outside its own folder",                            \
+        cli_set_flag,                                                                      \
+        offsetof (T, p.allow_data_file),                                                   \
+        NULL },                                                                            \
+  {                                                                                        \
+    0, "chain-under", CLI_FOLDER, "DIR", "an image may name only what is in DIR or below", \
+        cli_set_string, offsetof (T, p.chain_under), NULL                                  \
   }
 
 /* The rows that say how far an image is trusted, of the same. */

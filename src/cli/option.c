@@ -133,6 +133,12 @@ cli_set_nothing (G_GNUC_UNUSED const CliOption *option, G_GNUC_UNUSED const char
   return TRUE;
 }
 
+gboolean
+cli_option_needs_value (const CliOption *option)
+{
+  return option->value >= CLI_VALUE;
+}
+
 char *
 cli_option_value_name (const CliOption *option)
 {
@@ -159,18 +165,19 @@ count (const CliOption *options)
 static struct option *
 make_getopt_tables (const CliOption *options, GString *short_options)
 {
-  static const int arguments[] = { no_argument, required_argument, optional_argument };
   guint n = count (options);
   struct option *table = g_new0 (struct option, n + 1);
 
   for (guint i = 0; i < n; i++)
     {
       table[i].name = options[i].long_name;
-      table[i].has_arg = arguments[options[i].value];
+      table[i].has_arg = cli_option_needs_value (&options[i])     ? required_argument
+                         : options[i].value == CLI_OPTIONAL_VALUE ? optional_argument
+                                                                  : no_argument;
       table[i].val = FIRST_ID + (int)i;
       if (options[i].short_name != 0)
         g_string_append_printf (short_options, "%c%s", options[i].short_name,
-                                options[i].value == CLI_VALUE ? ":" : "");
+                                cli_option_needs_value (&options[i]) ? ":" : "");
     }
   return table;
 }

@@ -7,11 +7,19 @@
 
 #include "base/error.h"
 
+/* Whether there is a value; the kinds below CLI_VALUE are values, too, about which completion knows
+ * more than the choices say. */
 typedef enum
 {
   CLI_NO_VALUE,
-  CLI_VALUE,
   CLI_OPTIONAL_VALUE, /* long form only, --name=VALUE */
+  CLI_VALUE,
+  CLI_FILE,
+  CLI_FOLDER,
+  CLI_CREATE_LIST,     /* KEY=VALUE,... about a new image */
+  CLI_COLUMN_LIST,     /* of lock-status' table */
+  CLI_DIGEST_LIST,     /* of digests */
+  CLI_PERMISSION_LIST, /* of permissions */
 } CliValueKind;
 
 /* A word and the number it stands for; tables end with a NULL name. */
@@ -47,6 +55,9 @@ gboolean cli_set_wait (const CliOption *, const char *value, gpointer field, GEr
 gboolean cli_set_size (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_add_list (const CliOption *, const char *value, gpointer field, GError **error);
 gboolean cli_set_nothing (const CliOption *, const char *value, gpointer field, GError **error);
+
+/* Whether the option is not complete without a value. */
+gboolean cli_option_needs_value (const CliOption *option);
 
 /* "on|off|auto|posix", "SECONDS" or NULL: what is shown as the value. Returns a new string. */
 char *cli_option_value_name (const CliOption *option);

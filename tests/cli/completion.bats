@@ -39,31 +39,50 @@ PATH='$HOLD/bin':\$PATH
 imgtool() {
   [ "\$1" != __complete ] || { command imgtool "\$@"; return; }
   printf '%s\n' "\$@" >'$HOLD/words'
-  exit
 }
 EOF
+  start_shell
+}
+
+# start_shell: one for all that is asked of it in a test. What is written to descriptor $KEYS is
+# typed, or for fish a line to complete; each answer comes out of the fifo $HOLD/words.
+start_shell() {
+  local shell=(script -qec)
+  mkfifo "$HOLD/keys" "$HOLD/words"
+  case $SH in
+    bash) shell+=("bash --noprofile --rcfile '$HOLD/.bashrc' -i" /dev/null) ;;
+    zsh) shell+=("env ZDOTDIR='$HOLD' zsh -d -i" /dev/null) ;;
+    fish)
+      shell=(env PATH="$HOLD/bin:$PATH" fish -c 'set -p fish_complete_path $argv[1]
+        while read -l line; complete -C $line >$argv[2]; end' "$COMPLETIONS" "$HOLD/words")
+      ;;
+  esac
+  timeout 600 "${shell[@]}" <"$HOLD/keys" >"$HOLD/screen" 2>&1 3>&- &
+  later kill "$!"
+  exec {KEYS}>"$HOLD/keys"
+}
+
+# answer KEYS: what the shell makes of them
+answer() {
+  printf '%s' "$1" >&"$KEYS"
+  timeout 60 cat "$HOLD/words" || cat "$HOLD/screen" >&2
 }
 
 # typed KEYS: the words that imgtool is run with when these and Enter are typed, one a line
 typed() {
-  local shell=(bash --noprofile --rcfile "$HOLD/.bashrc" -i)
-  [[ $SH == bash ]] || shell=(env ZDOTDIR="$HOLD" zsh -d -i)
-  rm -f "$HOLD/words"
-  printf '%s\r' "$1" | timeout 60 script -qec "${shell[*]@Q}" /dev/null >"$HOLD/screen" 2>&1 3>&-
-  cat "$HOLD/words" || cat "$HOLD/screen" >&2
+  answer "$1"$'\r'
 }
 
 # offered LINE: what there is for its last word, one a line
 offered() {
   local -a words
   case $SH in
-    fish)
-      PATH=$HOLD/bin:$PATH fish -c 'set -p fish_complete_path $argv[1]; complete -C $argv[2]' \
-        "$COMPLETIONS" "$1" | cut -f 1 ;;
+    fish) answer "$1"$'\n' | cut -f 1 ;;
     *)
       # The words before it are not among the offers.
       read -ra words <<<"${1#imgtool }x"
-      typed "$1$EVERY" | tail -n "+${#words[@]}" ;;
+      typed "$1$EVERY" | tail -n "+${#words[@]}"
+      ;;
   esac | sort
 }
 
@@ -100,29 +119,91 @@ commands_and_options() {
   offers_nothing "imgtool info --nonsense"
 }
 
+# word_offers LINE WORD @ CANDIDATE...: the same of LINE and WORD, of which bash inserts the first
+# candidate whole, and of the others what is behind the "="
+word_offers() {
+  local word=$2 first=$4
+  local -a others=("${@:5}")
+  [[ $SH != bash || $word != *=* ]] || others=("${others[@]#"${word%"${word##*=}"}"}")
+  offers "$1$word" @ "$first" "${others[@]}"
+}
+
 values() {
   offers "imgtool lock --locking " @ auto off on posix
   offers "imgtool lock --locking p" @ posix
-  # bash completes what is behind the "=" only.
-  case $SH in
-    bash) offers "imgtool lock-status --locking=" @ --locking=auto off on posix ;;
-    *) offers "imgtool lock-status --locking=" @ --locking={auto,off,on,posix} ;;
-  esac
+  word_offers "imgtool lock-status " --locking= @ --locking={auto,off,on,posix}
   offers "imgtool info disk.raw --output=j" @ --output=json
+  offers "imgtool info disk.raw --outp=j" @ --outp=json
   offers "imgtool lock-status --for=convert-f" @ --for=convert-from
   offers_nothing "imgtool info --output=x"
+}
+
+short_options() {
+  offers "imgtool convert -O " @ qcow2 raw
+  offers "imgtool convert -O q" @ qcow2
+  offers "imgtool convert -pO " @ qcow2 raw
+  offers "imgtool convert -Oq" @ -Oqcow2
+  offers "imgtool convert -pOr" @ -pOraw
+  offers "imgtool create -b disk.raw -F " @ qcow2 raw
+  # Values do not count as options.
+  offers "imgtool convert --source-snapshot -O --lock-w" @ --lock-wait
+}
+
+lists() {
+  offers "imgtool lock-status -o ST" @ STARTED STATUS STYLE
+  offers "imgtool lock-status -o STATUS,PID,ST" @ STATUS,PID,STARTED STATUS,PID,STYLE
+  offers "imgtool convert --digest sha512,sha25" @ sha512,sha256
+  word_offers "imgtool lock " --uses=c @ --uses=consistent-read
+  word_offers "imgtool lock " --shares= @ --shares={all,consistent-read,none,resize,write,write-unchanged}
+  offers "imgtool lock --shares write,w" @ write,write-unchanged
+  offers_nothing "imgtool lock --shares write,n"
+  offers "imgtool convert -O qcow2 -o comp" @ compat= compression_level= compression_type=
+  offers "imgtool create -o preallocation=full,si" @ preallocation=full,size=
+  offers "imgtool create -f raw -o p" @ preallocation=
+  offers_nothing "imgtool create -f raw -o comp"
+  offers "imgtool convert -O vmdk -o compat" @ compat=
+  offers_nothing "imgtool convert -O qcow2 -o siz"
+  word_offers "imgtool convert -O qcow2 -o " compression_type= @ compression_type={zlib,zstd}
+  word_offers "imgtool convert -O qcow2 -o " compat=1.1,preallocation=f \
+    @ compat=1.1,preallocation={falloc,full}
+  word_offers "imgtool create -f qcow2 " --options=backing_fmt= @ --options=backing_fmt={qcow2,raw}
 }
 
 file_names() {
   make_raw disk.raw
   make_raw 'disk two.raw'
+  make_raw ./-dash.raw
   mkdir directory
   make_raw directory/disk.raw
   offers "imgtool info disk" @ 'disk two.raw' disk.raw
   offers "imgtool info directory/" @ directory/disk.raw
   offers "imgtool check -- disk." @ disk.raw
+  offers "imgtool info -- -da" @ -dash.raw
   offers "imgtool lock-status --strict disk.raw disk" @ 'disk two.raw' disk.raw
   offers "imgtool lock --wait disk." @ disk.raw
+}
+
+files_as_values() {
+  # What inserts all that is offered adds no "/", which fish offers.
+  local slash=
+  [[ $SH != fish ]] || slash=/
+  make_raw disk.raw
+  make_raw 'disk two.raw'
+  make_raw folder.raw
+  mkdir folder
+  make_raw folder/disk.raw
+  offers "imgtool convert -B disk" @ 'disk two.raw' disk.raw
+  offers "imgtool convert -pB disk." @ disk.raw
+  offers "imgtool create -b folder/" @ folder/disk.raw
+  offers "imgtool create -bdisk." @ -bdisk.raw
+  offers "imgtool create -bfolder/" @ -bfolder/disk.raw
+  word_offers "imgtool convert " --backing=d @ --backing={'disk two.raw',disk.raw}
+  offers "imgtool check --undo=disk." @ --undo=disk.raw
+  offers "imgtool check --undo-file disk." @ disk.raw
+  offers "imgtool info --chain-under=fo" @ --chain-under=folder$slash
+  offers "imgtool info --chain-under fo" @ folder$slash
+  offers "imgtool create -f qcow2 -o backing_file=disk." @ backing_file=disk.raw
+  offers "imgtool create -f qcow2 -o compat=1.1,data_file=disk." @ compat=1.1,data_file=disk.raw
 }
 
 guarded_command() {
@@ -140,12 +221,20 @@ keys() {
   diff <(typed "imgtool lock-status --stri${TAB}X") <(printf '%s\n' lock-status --strict X)
   diff <(typed "imgtool info --out${TAB}js${TAB}di${TAB}X") \
     <(printf '%s\n' info --output=json 'disk two.raw' X)
+  mkdir folder
+  diff <(typed "imgtool info --chain-under=fo${TAB}X") <(printf '%s\n' info --chain-under=folder/X)
+  diff <(typed "imgtool create -bfo${TAB}di") <(printf '%s\n' create -bfolder/di)
+  diff <(typed "imgtool check --undo=di${TAB}X") <(printf '%s\n' check '--undo=disk two.raw' X)
+  diff <(typed "imgtool convert -o comp${TAB}at${TAB}X") <(printf '%s\n' convert -o compat=X)
   diff <(typed "imgtool info --output js${TAB}X") <(printf '%s\n' info --output json X)
 }
 
 @test "bash offers commands and options" { use bash; commands_and_options; }
 @test "bash offers the values of options" { use bash; values; }
+@test "bash offers what is behind short options" { use bash; short_options; }
+@test "bash offers what a list lacks" { use bash; lists; }
 @test "bash offers file names" { use bash; file_names; }
+@test "bash offers file names as values" { use bash; files_as_values; }
 @test "bash inserts what Tab is to insert" { use bash; keys; }
 
 @test "bash offers file names for the command behind 'lock IMAGE --'" {
@@ -158,11 +247,17 @@ keys() {
 
 @test "zsh offers commands and options" { use zsh; commands_and_options; }
 @test "zsh offers the values of options" { use zsh; values; }
+@test "zsh offers what is behind short options" { use zsh; short_options; }
+@test "zsh offers what a list lacks" { use zsh; lists; }
 @test "zsh offers file names" { use zsh; file_names; }
+@test "zsh offers file names as values" { use zsh; files_as_values; }
 @test "zsh inserts what Tab is to insert" { use zsh; keys; }
 @test "zsh completes the command behind 'lock IMAGE --'" { use zsh; guarded_command; }
 
 @test "fish offers commands and options" { use fish; commands_and_options; }
 @test "fish offers the values of options" { use fish; values; }
+@test "fish offers what is behind short options" { use fish; short_options; }
+@test "fish offers what a list lacks" { use fish; lists; }
 @test "fish offers file names" { use fish; file_names; }
+@test "fish offers file names as values" { use fish; files_as_values; }
 @test "fish completes the command behind 'lock IMAGE --'" { use fish; guarded_command; }
