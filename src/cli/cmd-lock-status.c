@@ -283,10 +283,13 @@ run (gpointer data, char **operands, GString *output, GError **error)
   gint64 deadline = params->wait > G_MAXINT64 - now ? G_MAXINT64 : now + params->wait;
   int worst = CLI_EXIT_OK;
 
-  if (params->all != (operands[0] == NULL) || (params->all && params->backing_chain))
+  gboolean is_of_images = params->backing_chain || params->wait != 0 || params->use >= 0
+                          || params->locks_only || params->common.format != NULL;
+  if (params->all != (operands[0] == NULL) || (params->all && is_of_images))
     {
       img_throw (error, IMG_ERROR_USAGE,
-                 params->all ? "lock-status: --all takes no image, and no --backing-chain"
+                 params->all ? "lock-status: --all takes no image, and neither --backing-chain, "
+                               "--for, --format, --locks-only nor --wait"
                              : "lock-status: which image?");
       return CLI_EXIT_UNKNOWN;
     }

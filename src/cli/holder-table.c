@@ -190,7 +190,7 @@ find_column (const char *name)
 static GPtrArray *
 choose_columns (const char *list, GError **error)
 {
-  g_auto (GStrv) names = g_strsplit (list, ",", -1);
+  g_auto (GStrv) names = g_strsplit (*list == '\0' ? "," : list, ",", -1); /* "" is no column */
   g_autoptr (GPtrArray) chosen = g_ptr_array_new ();
   for (guint i = 0; names[i] != NULL; i++)
     {

@@ -219,7 +219,7 @@ ranges() {
   expect_text "disk.vmdk: free"
   expect_message "'disk.vmdk' looks like vmdk, which is not supported yet"
   run -2 --separate-stderr imgtool lock-status --all -b
-  expect_message "--all takes no image, and no --backing-chain"
+  expect_message "--all takes no image, and neither --backing-chain"
   exec 9<>disk.vmdk
   run -125 --separate-stderr imgtool lock --fd=9 -b
   expect_message "--fd takes one image at most, no --backing-chain, and no command"

@@ -111,6 +111,13 @@ ${PID[b]} 101 $DIR/mnt/two/f" ]]
 @test "--all takes no image, and without it one is wanted" {
   run -2 --separate-stderr imgtool lock-status --all disk.raw
   expect_message '--all takes no image'
+  for option in -b --wait --wait=1 --for=vm --locks-only '-f raw'; do
+    # shellcheck disable=SC2086
+    run -2 --separate-stderr imgtool lock-status --all $option
+    expect_message '--all takes no image, and neither'
+  done
+  run -2 --separate-stderr imgtool lock-status --all -o ''
+  expect_message "bad value '' for --columns"
   run -2 --separate-stderr imgtool lock-status
   expect_message 'which image?'
 }
