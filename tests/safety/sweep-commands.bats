@@ -17,42 +17,42 @@ load sweep-shim
 @test "sweep: each call fails, info" {
   require strace qemu-img
   command_sources
-  step 13
+  step 37
   for kind in info-raw info-qcow2 info-chain; do
     each_fails $kind
   done
   sources_unchanged
-  sweep_verdict 20
+  sweep_verdict 10
 }
 
 @test "sweep: each call fails, check" {
   require strace qemu-img
   command_sources
-  step 13
+  step 37
   for kind in check check-data check-corrupt; do
     each_fails $kind
   done
   sources_unchanged
-  sweep_verdict 20
+  sweep_verdict 10
 }
 
 @test "sweep: each call fails, lock and lock-status" {
   require strace qemu-img
   command_sources
-  step 17
+  step 47
   each_fails lock
   each_fails lock-status
   hold_locks other --write-lock disk.qcow2 101 1 201 1
   step 500
   each_fails lock-status-held
   sources_unchanged
-  sweep_verdict 15
+  sweep_verdict 10
 }
 
 @test "sweep: each allocation fails: info, check, lock and lock-status" {
   require qemu-img
   command_sources
-  step 199
+  step 499
   ALONE=()
   unset IMGTOOL_SANDBOX
   for kind in info-raw info-chain check-data check-corrupt lock-status lock; do
@@ -60,13 +60,13 @@ load sweep-shim
     malloc_sweep $kind
   done
   sources_unchanged
-  sweep_verdict 30
+  sweep_verdict 15
 }
 
 @test "sweep: each call fails in the sandbox: info and check" {
   require qemu-img
   command_sources
-  step 13
+  step 37
   ALONE=()
   shim
   for form in refuse kill; do
@@ -77,5 +77,5 @@ load sweep-shim
     done
   done
   sources_unchanged
-  sweep_verdict 30
+  sweep_verdict 15
 }

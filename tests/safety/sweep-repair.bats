@@ -18,40 +18,40 @@ load sweep-shim
 @test "sweep: each call fails, check -r and check --undo" {
   require strace qemu-img jq
   repair_sources mixed
-  step 37
+  step 97
   for kind in ${SWEEP:+repair} repair-undo undo; do
     each_fails $kind
   done
-  sweep_verdict 20
+  sweep_verdict 10
 }
 
 @test "sweep: killed before each call, check -r and check --undo" {
   require strace qemu-img jq
   repair_sources mixed
-  step 29
+  step 71
   for kind in ${SWEEP:+repair} repair-undo undo; do
     record $kind
     kill_sweep $kind
   done
-  sweep_verdict 20
+  sweep_verdict 10
 }
 
 @test "sweep: each allocation fails: check -r and check --undo" {
   require qemu-img jq
   repair_sources mixed
-  step 401
+  step 1009
   ALONE=()
   unset IMGTOOL_SANDBOX
   for kind in ${SWEEP:+repair} repair-undo undo; do
     malloc_sweep $kind
   done
-  sweep_verdict 20
+  sweep_verdict 10
 }
 
 @test "sweep: each call fails in the sandbox: check -r and check --undo" {
   require qemu-img jq
   repair_sources mixed
-  step 17
+  step 41
   ALONE=()
   shim
   for form in refuse kill; do
@@ -60,7 +60,7 @@ load sweep-shim
       shim_faults $kind
     done
   done
-  sweep_verdict 15
+  sweep_verdict 8
 }
 
 # large_allocations WORD...: that command, with each allocation failing that is as large as a cluster.

@@ -42,28 +42,28 @@ right_copy() {
   require qemu-img
   unset IMGTOOL_SANDBOX
   shim
-  copies shim_faults 13
-  sweep_verdict 30
+  copies shim_faults 37
+  sweep_verdict 15
 }
 
 @test "sweep: each call fails, copies in the sandbox that ends what it does not know" {
   require qemu-img
   shim
-  copies shim_faults 29
-  sweep_verdict 20
+  copies shim_faults 71
+  sweep_verdict 10
 }
 
 @test "sweep: each allocation fails: copies" {
   require qemu-img
   unset IMGTOOL_SANDBOX
-  copies malloc_sweep 601
-  sweep_verdict 20
+  copies malloc_sweep 1601
+  sweep_verdict 10
 }
 
 @test "sweep: each allocation fails: create" {
   require qemu-img
   unset IMGTOOL_SANDBOX
-  step 97
+  step 251
   sweep_sources
   truncate -s 1M zero.raw
   cp old.raw old.qcow2
@@ -75,5 +75,5 @@ right_copy() {
   right_copy
   cp zero.raw work.want
   malloc_sweep new
-  sweep_verdict 20
+  sweep_verdict 10
 }
