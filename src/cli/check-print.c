@@ -103,7 +103,8 @@ cli_repair_append_text (GString *text, const ImgRepairReport *report, gboolean i
 static void
 append_counts (GString *text, const ImgCheckResult *result)
 {
-  if (result->corruptions == 0 && result->leaks == 0 && result->errors == 0)
+  if (result->corruptions == 0 && result->leaks == 0 && result->errors == 0
+      && result->past_end == 0)
     g_string_append (text, "No errors were found on the image.\n");
   if (result->corruptions > 0)
     g_string_append_printf (text,
@@ -117,6 +118,12 @@ append_counts (GString *text, const ImgCheckResult *result)
                             " leaked clusters were found on the image.\nThis means waste of disk "
                             "space, but no harm to data.\n",
                             result->leaks);
+  if (result->past_end > 0)
+    g_string_append_printf (text,
+                            "\n%" G_GUINT64_FORMAT
+                            " refcounts of clusters past the end of the file were found on the "
+                            "image.\nIt may have been cut short.\n",
+                            result->past_end);
   if (result->errors > 0)
     g_string_append_printf (
         text, "\n%" G_GUINT64_FORMAT " internal errors have occurred during the check.\n",

@@ -292,6 +292,9 @@ EOT
   both_check
   [[ $their_status == 0 && $our_status == 3 && $theirs == "$ours" ]]
   grep "^WARNING 1 refcounts from offset $((1000 << 16)) on are of clusters past the end" our.err
+  run -3 --separate-stderr imgtool check disk.qcow2
+  [[ $output == *"1 refcounts of clusters past the end of the file were found on the image."* ]]
+  [[ $output != *"No errors"* ]]
 }
 
 @test "data in the place of metadata, with the refcounts to match: only imgtool says so" {
