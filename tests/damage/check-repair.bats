@@ -99,6 +99,39 @@ expect_lines() {
   repaired
 }
 
+@test "a snapshot that lost its L1 table keeps its clusters, a data file without a name all" {
+  make_image
+  qemu-img snapshot -c one disk.qcow2
+  qemu-io -f qcow2 -c "write -q -P 2 0 1M" disk.qcow2
+  cp disk.qcow2 good.qcow2
+  at=$(($(field disk.qcow2 snapshots_offset) + 8))
+  put disk.qcow2 $at 4 0
+  for what in leaks all; do
+    cp disk.qcow2 ours.qcow2
+    run -2 --separate-stderr imgtool check -r $what ours.qcow2
+    [[ $stderr == *"Leaked cluster "* && $stderr == *"no cluster it may need is freed"* ]]
+    cmp disk.qcow2 ours.qcow2
+  done
+  # The refcounts anew: what only the snapshot has is kept as well.
+  put disk.qcow2 $(($(field disk.qcow2 reftable_offset) + 8)) 8 "$(first_block disk.qcow2)"
+  cp disk.qcow2 ours.qcow2
+  run -2 imgtool check -r all ours.qcow2
+  put ours.qcow2 $at 4 1
+  run -3 qemu-img check -q ours.qcow2 # where the refcounts were
+  qemu-img compare -q ours.qcow2 good.qcow2
+  qemu-img convert -l one -O raw good.qcow2 good.raw
+  qemu-img convert -l one -O raw ours.qcow2 ours.raw
+  cmp good.raw ours.raw
+
+  make_image
+  set_field disk.qcow2 incompatible 4
+  for what in leaks all; do
+    cp disk.qcow2 ours.qcow2
+    run -1 imgtool check -r $what ours.qcow2
+    cmp disk.qcow2 ours.qcow2
+  done
+}
+
 @test "two entries for one cluster, data onto metadata" {
   make_image
   put disk.qcow2 "$(l2_at disk.qcow2 5)" 8 "$(get disk.qcow2 "$(l2_at disk.qcow2 6)" 8)"

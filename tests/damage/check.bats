@@ -239,7 +239,46 @@ EOT
   set_field disk.qcow2 n_snapshots 1
   set_field disk.qcow2 snapshots_offset $((7 << 16))
   truncate -s 1M disk.qcow2
+  put disk.qcow2 $((7 << 16)) 8 $((8 << 16)) # with an L1 table of one entry
+  put disk.qcow2 $(((7 << 16) + 8)) 4 1
   same_verdict snapshot
+}
+
+@test "a snapshot whose L1 table is too short for its disk: only imgtool says so" {
+  local where bytes value
+  while read -r where bytes value; do
+    make_image
+    qemu-img snapshot -c one disk.qcow2
+    qemu-io -f qcow2 -c "write -q -P 2 0 1M" disk.qcow2
+    put disk.qcow2 $(($(field disk.qcow2 snapshots_offset) + where)) "$bytes" $((value))
+    echo "# $where $value"
+    both_check
+    [[ $our_status == 2 && $their_status != 2 ]]
+    jq -e '.corruptions == 1 and .["finding-counts"].snapshot == 1' <<<"$our_json"
+    grep "^ERROR snapshot 1 (one) l1_size=.*: L1 table is too small for .*, and no cluster it may need is freed" our.err
+    run -1 --separate-stderr imgtool convert -l one -O raw disk.qcow2 one.raw
+    expect_message "the L1 table of the snapshot is too small"
+  done <<'EOT'
+8 4 0
+48 8 1<<30
+48 8 1<<63
+EOT
+}
+
+@test "a data file that is not named: nothing can be said of the clusters" {
+  local options
+  make_image
+  set_field disk.qcow2 incompatible 4
+  both_check
+  [[ $our_status == 1 && $their_status == 1 ]]
+  for options in "" --data "-r all" "-r leaks"; do
+    # shellcheck disable=SC2086
+    run -1 --separate-stderr imgtool check $options disk.qcow2
+    expect_message "'disk.qcow2': its content is in another file, and it does not say in which"
+  done
+  set_field disk.qcow2 incompatible 0
+  same_verdict
+  [[ $our_status == 0 ]]
 }
 
 @test "bitmaps: entries of a table" {

@@ -103,7 +103,7 @@ load hostile
 @test "hostile images: features" {
   hostile_setup
   hostile bit-corrupt plain ok unsafe ok base header incompatible 2
-  hostile bit-data-file plain ok unsafe leaks,err,ok err header incompatible 4
+  hostile bit-data-file plain ok unsafe err err header incompatible 4
   hostile bit-compression plain err unsafe err err header incompatible 8
   hostile bit-extended-l2 plain ok ok leaks,,ok qemu header incompatible 16
   hostile bit-5 plain err unsafe err err header incompatible 32

@@ -232,6 +232,7 @@ take_edges (Qcow2Check *check, GArray *edges, GError **error)
   return TRUE;
 }
 
+/* Whether there is no telling where the L1 table of @snapshot is. */
 static gboolean
 snapshot_is_bad (Qcow2Check *check, const Qcow2Snapshot *snapshot)
 {
@@ -254,6 +255,22 @@ snapshot_is_bad (Qcow2Check *check, const Qcow2Snapshot *snapshot)
     return FALSE;
   check->n_lost++;
   return TRUE;
+}
+
+/* What the rest of a short table led to is not known: it may be what nobody seems to use. */
+static void
+note_short (Qcow2Check *check, const Qcow2Snapshot *snapshot)
+{
+  ImgFindingPlace place
+      = { .host_offset = check->q->snapshots_offset, .snapshot = snapshot->shown.name };
+  g_autofree char *id = img_text_escape (snapshot->shown.id, -1);
+  g_autofree char *name = img_text_escape (snapshot->shown.name, -1);
+
+  check->n_lost++;
+  img_check_note (check->result, IMG_FINDING_SNAPSHOT, 1, &place,
+                  " snapshot %s (%s) l1_size=0x%x: L1 table is too small for %" G_GUINT64_FORMAT
+                  " bytes; snapshot table entry corrupted, and no cluster it may need is freed",
+                  id, name, snapshot->l1_entries, snapshot->shown.disk_size);
 }
 
 /* @n_tables L1 tables have those clusters. */
@@ -291,7 +308,11 @@ add_snapshot (Qcow2Check *check, guint32 number, GArray *bytes, GArray *clusters
   ImgFindingPlace place = { .host_offset = snapshot->l1_offset, .snapshot = snapshot->shown.name };
   guint bits = check->q->cluster_bits;
 
-  if (length == 0 || snapshot_is_bad (check, snapshot))
+  if (snapshot_is_bad (check, snapshot))
+    return;
+  if (!qcow2_snapshot_has_l1 (check->q, snapshot))
+    note_short (check, snapshot);
+  if (length == 0)
     return;
   if (end < snapshot->l1_offset || end >= check->file_size + check->q->cluster_size)
     qcow2_check_refer (check, snapshot->l1_offset, length, 1, &place);

@@ -213,11 +213,27 @@ qcow2_check_run (Qcow2Check *check, GError **error)
          && qcow2_check_overlaps (check, error) && qcow2_check_locate (check, error);
 }
 
+/* With a data file no cluster of the image itself is data. If there is only the bit that says so,
+ * it may be wrong and all data here: to call that leaked would be to lose it. */
+static gboolean
+has_its_data_file (const ImgDisk *disk, GError **error)
+{
+  const Qcow2 *q = disk->state;
+
+  if ((q->incompatible & QCOW2_DATA_FILE) == 0 || disk->data_file.name != NULL)
+    return TRUE;
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "'%s': its content is in another file, and it does not say in which",
+                    q->safe_path);
+}
+
 gboolean
 qcow2_check (ImgDisk *disk, const ImgCheckParams *params, ImgCheckResult *result, GError **error)
 {
   g_auto (Qcow2Check) check = { 0 };
 
+  if (!has_its_data_file (disk, error))
+    return FALSE;
   qcow2_check_init (&check, disk, params, result);
   return qcow2_check_run (&check, error) && (!params->with_data || qcow2_check_data (&check, error))
          && (params->plan == NULL

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "format/qcow2/check.h"
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/scan.h"
 
@@ -121,6 +122,13 @@ find_one (const Qcow2 *q, const char *id, const char *name, Qcow2Snapshot **snap
   return TRUE;
 }
 
+gboolean
+qcow2_snapshot_has_l1 (const Qcow2 *q, const Qcow2Snapshot *snapshot)
+{
+  return snapshot->shown.disk_size <= G_MAXINT64
+         && snapshot->l1_entries >= qcow2_l1_needed (q, snapshot->shown.disk_size);
+}
+
 /* Be as the disk was in @snapshot. */
 static gboolean
 use_snapshot (ImgDisk *disk, const Qcow2Snapshot *snapshot, GError **error)
@@ -130,8 +138,7 @@ use_snapshot (ImgDisk *disk, const Qcow2Snapshot *snapshot, GError **error)
   if (!qcow2_check_table (q, "L1 table of the snapshot", snapshot->l1_offset, snapshot->l1_entries,
                           8, QCOW2_MAX_L1_BYTES, error))
     return FALSE;
-  if (snapshot->shown.disk_size > G_MAXINT64
-      || snapshot->l1_entries < qcow2_l1_needed (q, snapshot->shown.disk_size))
+  if (!qcow2_snapshot_has_l1 (q, snapshot))
     return img_throw (error, IMG_ERROR_FAILED,
                       "'%s': the L1 table of the snapshot is too small for %" G_GUINT64_FORMAT
                       " bytes",
