@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "disk/disk.h"
 #include "engine/bitmaps.h"
+#include "engine/obstacle.h"
 #include "engine/pack.h"
 #include "engine/target.h"
 #include "engine/workers.h"
@@ -37,7 +38,7 @@ static void
 warn_of_writers (const ImgImageSpec *spec, gboolean with_locks, GPtrArray *warnings)
 {
   g_autofree char *reason
-      = img_target_find_obstacle (spec->path, spec->locking, IMG_USE_CONVERT_FROM, with_locks);
+      = img_find_obstacle (spec->path, spec->locking, IMG_USE_CONVERT_FROM, with_locks);
   g_autofree char *safe = img_text_escape (spec->path, -1);
   if (reason != NULL)
     g_ptr_array_add (warnings, g_strdup_printf ("'%s' may change while it is read, which makes the "

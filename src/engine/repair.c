@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 #include "disk/probe.h"
-#include "engine/target.h"
+#include "engine/obstacle.h"
 #include "engine/undo.h"
 
 /* Entries first, then refcounts, then the marks in the header; more would not help. */
@@ -14,8 +14,7 @@ static ImgFile *
 open_alone (const ImgImageSpec *spec, const ImgOpenParams *params, GError **error)
 {
   g_autofree char *safe = img_text_escape (spec->path, -1);
-  g_autofree char *reason
-      = img_target_find_obstacle (spec->path, params->locking, IMG_USE_REPAIR, FALSE);
+  g_autofree char *reason = img_find_obstacle (spec->path, params->locking, IMG_USE_REPAIR, FALSE);
   ImgFileParams file_params = { .is_writable = TRUE,
                                 .is_exclusive = TRUE,
                                 .locking = params->locking,

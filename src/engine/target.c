@@ -8,9 +8,8 @@
 
 #include "base/fd.h"
 #include "base/text.h"
-#include "engine/lock-status.h"
+#include "engine/obstacle.h"
 #include "engine/overlap.h"
-#include "file/inode-registry.h"
 #include "file/node.h"
 #include "file/output.h"
 #include "file/zero.h"
@@ -84,30 +83,6 @@ is_raw (const ImgTarget *target)
 
 /* ---- who else is there ---- */
 
-char *
-img_target_find_obstacle (const char *path, ImgLocking locking, ImgUse use, gboolean with_locks)
-{
-  ImgStatusParams params = { .locking = locking, .format = "raw" };
-  struct stat st;
-
-  /* What this command has open already was asked about then, and must not be opened again. */
-  if (stat (path, &st) == 0 && img_inode_is_open (&st))
-    return NULL;
-  /* Mostly a lease proves quickly that nobody is there; names are looked for only then. */
-  for (params.names_wanted = FALSE;; params.names_wanted = TRUE)
-    {
-      g_autoptr (ImgStatus) status = img_status_new (path, &params, NULL);
-      if (status == NULL)
-        return NULL;
-      const ImgVerdict *verdict = &status->verdicts[use];
-      if (verdict->kind != IMG_VERDICT_UNSAFE
-          && !(with_locks && verdict->kind == IMG_VERDICT_BLOCKED))
-        return NULL;
-      if (params.names_wanted)
-        return g_strdup (verdict->reason);
-    }
-}
-
 /* Fail if the bytes behind @fd, called @name, are those of the target with @st. */
 static gboolean
 check_not_same (int fd, const char *name, const struct stat *st, const char *safe_target,
@@ -171,7 +146,7 @@ check_openers (ImgTarget *target, const char *path, GError **error)
   if (target->params->ignore_openers)
     return TRUE;
   g_autofree char *reason
-      = img_target_find_obstacle (path, target->params->target->locking, IMG_USE_CONVERT_TO, FALSE);
+      = img_find_obstacle (path, target->params->target->locking, IMG_USE_CONVERT_TO, FALSE);
   if (reason == NULL)
     return TRUE;
   g_autofree char *safe = img_text_escape (path, -1);

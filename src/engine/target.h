@@ -53,10 +53,5 @@ void img_target_add_advice (const ImgTarget *target, GError **error);
 void img_target_free (ImgTarget *target);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (ImgTarget, img_target_free)
 
-/* Who would make @use of the image at @path unsafe although the lock is granted (or, @with_locks,
- * is in the way), in words; NULL if nobody is known. Returns a new string. */
-char *img_target_find_obstacle (const char *path, ImgLocking locking, ImgUse use,
-                                gboolean with_locks);
-
 /* Tell in @result how @file was locked, if there is anything to tell. */
 void img_target_note_lock (ImgFile *file, ImgConvertResult *result);
