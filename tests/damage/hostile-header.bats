@@ -32,7 +32,7 @@ load hostile
   hostile luks luks ok unsafe ok err
   hostile overlay-on-raw overlay ok unsafe ok base
   hostile overlay-on-qcow2 overlay ok unsafe ok base backing base.qcow2 qcow2
-  hostile chain-of-64 empty ok unsafe corrupt,,ok 65536 chain_of 64
+  hostile chain-of-64 empty ok unsafe corrupt,,ok A:65536 chain_of 64
   hostile empty-disk plain ok ok ok 0 header size 0
   hostile raw raw ok ok none base with -f raw
   hostile raw-probed raw ok ok none base

@@ -157,6 +157,11 @@ l2() {
   put "$IMAGE" "$(l2_at "$IMAGE" "$1")" 8 $(($2))
 }
 
+# l2_with INDEX BITS: an entry has those as well
+l2_with() {
+  l2 "$1" "$(get "$IMAGE" "$(l2_at "$IMAGE" "$1")" 8) | $2"
+}
+
 # refcount CLUSTER VALUE: of 16 bits
 refcount() {
   put "$IMAGE" "$(refcount_at "$IMAGE" "$1")" 2 "$2"
@@ -228,14 +233,14 @@ zipped() {
   head -c "$1" /dev/zero | tr '\0' A | zstd -qc "${@:2}"
 }
 
-# chain_of N: disk.qcow2 and N - 1 images behind it
+# chain_of N: disk.qcow2 and N - 1 images behind it, the last of which has the data
 chain_of() {
   local n
   for ((n = 1; n < $1; n++)); do
     perl "$BATS_TEST_DIRNAME/make-qcow2.pl" $n.qcow2 size=65536 \
       "backing=$((n + 1)).qcow2" format=qcow2
   done
-  perl "$BATS_TEST_DIRNAME/make-qcow2.pl" "$1.qcow2" size=65536
+  perl "$BATS_TEST_DIRNAME/make-qcow2.pl" "$1.qcow2" size=65536 clusters=zlib count=1
   mv 1.qcow2 disk.qcow2
 }
 

@@ -43,7 +43,7 @@ COPIED=0x8000000000000000
   hostile l1-entry-at-the-end plain ok unsafe corrupt err l1 0 "COPIED | 21 << 16"
   hostile l1-entry-all-ones plain ok unsafe corrupt err l1 0 -1
   hostile l1-to-itself plain ok ok corrupt qemu l1 0 "COPIED | 3 << 16"
-  hostile l1-to-the-header plain ok ok corrupt 4194304 l1 0 "COPIED | 1"
+  hostile l1-without-offset plain ok ok corrupt 4194304 l1 0 "COPIED | 1"
   hostile l1-to-refcounts plain ok ok corrupt,,err err l1 0 "COPIED | 2 << 16"
   hostile l1-to-data plain ok ok corrupt 4194304 l1 0 "COPIED | 5 << 16"
   hostile l1-two-to-one plain ok ok corrupt,,ok ok header size "1 << 30" and all_l1 2 "COPIED | 4 << 16"
@@ -93,7 +93,7 @@ COPIED=0x8000000000000000
   hostile zlib-last-possible zlib ok ok corrupt err l2 0 "1 << 62 | (1 << 62) - 1"
   hostile zlib-the-header zlib ok ok corrupt err l2 0 "1 << 62"
   hostile zlib-its-own-table zlib ok ok corrupt err l2 0 "1 << 62 | 4 << 16"
-  hostile zlib-copied zlib ok ok corrupt,,ok err l2 0 "3 << 62 | 20 << 54 | 5 << 16"
+  hostile zlib-copied zlib ok ok corrupt,,ok base l2_with 0 COPIED
   hostile zlib-empty zlib ok ok leaks,corrupt,ok err stream printf '\x03\x00'
   hostile zlib-stored-zeros zlib ok ok leaks,corrupt,ok err stream head -c 512 /dev/zero
   hostile zlib-wrapped zlib ok ok leaks,corrupt,ok err stream deflated 65536 15
