@@ -129,7 +129,8 @@ snapshot_bytes() {
 @test "convert and create" {
   require jq perl
   evil_image
-  says_cleanly good convert -v "$EVIL.qcow2" "$EVIL.raw"
+  run_to_files convert -v "$EVIL.qcow2" "$EVIL.raw"
+  is_for_people complained
   says_cleanly bad convert -l "no $EVIL" "$EVIL.qcow2" copy.raw
   says_cleanly bad convert -O qcow2 -o "$EVIL=1" "$EVIL.qcow2" copy.qcow2
   says_cleanly bad convert -O qcow2 -o "cluster_size=$EVIL" "$EVIL.qcow2" copy.qcow2

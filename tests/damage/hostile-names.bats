@@ -160,7 +160,7 @@ data_and_backing() {
   hostile image-null empty err err err err is /dev/null
   hostile image-urandom-as-qcow2 empty err err err err is /dev/urandom and with -f qcow2
   hostile image-stdin empty ok ok none ok is /dev/stdin
-  hostile image-proc empty ok ok none 0 is /proc/self/mem
+  hostile image-proc empty err err err err is /proc/self/mem
   hostile image-link plain ok ok ok base ln -s disk.qcow2 link.qcow2 and is link.qcow2
   hostile_verdict 10
 }
