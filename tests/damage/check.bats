@@ -336,6 +336,50 @@ EOT
   [[ $output != *"No errors"* ]]
 }
 
+# cut BYTES: what check, check --data and convert say of disk.qcow2 without its last BYTES, which qemu-img
+# finds good; sets said
+cut() {
+  said=()
+  cp disk.qcow2 cut.qcow2
+  truncate -s "-$1" cut.qcow2
+  qemu-img check -q -f qcow2 cut.qcow2
+  for words in check 'check --data' 'convert -f qcow2 -O raw'; do
+    status=0
+    # shellcheck disable=SC2046,SC2086
+    imgtool $words cut.qcow2 $([[ $words == check* ]] || echo cut.raw) >cut.out 2>&1 || status=$?
+    said+=("$status")
+  done
+}
+
+@test "the file was cut inside of data: only imgtool says so, as it would when reading" {
+  seq 200000 | head -c 1000448 >text.raw
+  qemu-img convert -f raw -O qcow2 text.raw disk.qcow2
+  # What is cut is behind the end of the disk, or a sector of it.
+  size=$(stat -c %s disk.qcow2)
+  last=$(data_cluster disk.qcow2 15)
+  end=$(((last << 16) + 1000448 - 15 * 65536))
+  cut $((size - end))
+  [[ ${said[*]} == "0 0 0" ]]
+  cut $((size - end + 1))
+  [[ ${said[*]} == "2 2 1" ]]
+  run -2 --separate-stderr imgtool check cut.qcow2
+  expect_message "content from offset $((last << 16)) to $end of the file, which ends at $((end - 1))"
+  # Nothing may be repaired that lets the file grow: there would be zeros.
+  put cut.qcow2 "$(field cut.qcow2 reftable_offset)" 8 0
+  cp cut.qcow2 before.qcow2
+  run -1 --separate-stderr imgtool check -r all cut.qcow2
+  cmp cut.qcow2 before.qcow2
+  # Of compressed data, whose last sector writers leave incomplete.
+  for type in zlib zstd; do
+    qemu-img convert -f raw -O qcow2 -c -o compression_type=$type text.raw disk.qcow2
+    truncate -s "%512" disk.qcow2
+    cut 1
+    [[ ${said[0]} == 0 ]]
+    cut 512
+    [[ ${said[*]} == "2 2 1" ]]
+  done
+}
+
 @test "data in the place of metadata, with the refcounts to match: only imgtool says so" {
   # QEMU reads the L1 table as data of the guest, and counts two users.
   make_image

@@ -59,7 +59,7 @@ load hostile
   hostile ends-before-l1 plain ok unsafe corrupt err length "3 << 16"
   hostile ends-in-l1 plain ok unsafe corrupt err length "(3 << 16) + 4"
   hostile ends-in-l2 plain ok unsafe corrupt err length "(4 << 16) + 100"
-  hostile ends-in-data plain ok ok ok,corrupt err cut_off 1
+  hostile ends-in-data plain ok ok corrupt err cut_off 1
   hostile ends-before-data plain ok ok corrupt err length "5 << 16"
   hostile_verdict 16
 }

@@ -87,8 +87,8 @@ COPIED=0x8000000000000000
   hostile zlib-noise zlib ok ok ok,corrupt err noise "$((5 << 16))" 20000
   hostile zlib-no-more-sectors zlib ok ok ok,corrupt err l2 0 "1 << 62 | 5 << 16"
   hostile zlib-all-sectors zlib ok ok corrupt err l2 0 "1 << 62 | 0xff << 54 | 5 << 16"
-  hostile zlib-cut-off zlib ok ok ok,corrupt err length "(5 << 16) + 5000"
-  hostile zlib-at-the-end zlib ok ok ok,corrupt err length "5 << 16"
+  hostile zlib-cut-off zlib ok ok corrupt err length "(5 << 16) + 5000"
+  hostile zlib-at-the-end zlib ok ok corrupt err length "5 << 16"
   hostile zlib-past-end zlib ok ok corrupt err l2 0 "1 << 62 | 1 << 45"
   hostile zlib-last-possible zlib ok ok corrupt err l2 0 "1 << 62 | (1 << 62) - 1"
   hostile zlib-the-header zlib ok ok corrupt err l2 0 "1 << 62"
@@ -103,8 +103,8 @@ COPIED=0x8000000000000000
   hostile zlib-window-15 zlib ok ok leaks,,ok qemu stream deflated 65536 -15
   hostile zstd-noise zstd ok ok ok,corrupt err noise "$((5 << 16))" 20000
   hostile zstd-no-more-sectors zstd ok ok ok,corrupt err l2 0 "1 << 62 | 5 << 16"
-  hostile zstd-cut-off zstd ok ok ok,corrupt err length "(5 << 16) + 5000"
-  hostile zstd-at-the-end zstd ok ok ok,corrupt err length "5 << 16"
+  hostile zstd-cut-off zstd ok ok corrupt err length "(5 << 16) + 5000"
+  hostile zstd-at-the-end zstd ok ok corrupt err length "5 << 16"
   hostile zstd-zeros zstd ok ok leaks,corrupt,ok err stream head -c 512 /dev/zero
   hostile zstd-empty-frame zstd ok ok leaks,corrupt,ok err stream zipped 0
   hostile zstd-skipped zstd ok ok leaks,corrupt,ok err stream printf '\x50\x2a\x4d\x18\xff\xff\xff\xff'

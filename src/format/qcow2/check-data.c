@@ -85,19 +85,17 @@ read_plain (Reader *reader, guint64 offset, const ImgFindingPlace *place)
   reader->length += size;
 }
 
-/* The content at @place is @length bytes there, and the file ends before. In the image a cluster or
- * more that is missing was found before. */
+/* The content at @place is not in the file to its end. In the image that was found before. */
 static void
-note_missing (Reader *reader, const ImgFindingPlace *place, guint64 length)
+note_missing (Reader *reader, const ImgFindingPlace *place)
 {
   const Qcow2Check *check = reader->check;
 
-  if (check->has_data_file
-      || place->host_offset + length < reader->file_size + check->q->cluster_size)
-    img_check_note (
-        check->result, IMG_FINDING_DATA, 1, place,
-        ": content at offset %" G_GUINT64_FORMAT " of the %s, which ends at %" G_GUINT64_FORMAT,
-        place->host_offset, check->has_data_file ? "data file" : "file", reader->file_size);
+  if (check->has_data_file)
+    img_check_note (check->result, IMG_FINDING_DATA, 1, place,
+                    ": content at offset %" G_GUINT64_FORMAT
+                    " of the data file, which ends at %" G_GUINT64_FORMAT,
+                    place->host_offset, reader->file_size);
 }
 
 static void
@@ -111,11 +109,8 @@ read_compressed (Reader *reader, guint64 entry, ImgFindingPlace *place)
   g_autoptr (GError) failure = NULL;
 
   place->host_offset = offset;
-  if (offset >= check->file_size)
-    {
-      note_missing (reader, place, sectors * 512 - offset % 512);
-      return;
-    }
+  if (offset >= check->file_size || offset + sectors * 512 - offset % 512 >= check->file_size + 512)
+    return; /* found before */
   Qcow2Compressed data
       = { .file = q->file,
           .host_offset = offset,
@@ -131,44 +126,49 @@ read_compressed (Reader *reader, guint64 entry, ImgFindingPlace *place)
   qcow2_check_tell (check, data.length);
 }
 
-/* Whether the @entry of an L2 table, not of a compressed cluster, has content at @offset. In a data
- * file there may be some at its very beginning. */
-static gboolean
-has_content (const Qcow2Check *check, guint64 entry, guint64 offset)
+/* In a data file there may be some at its very beginning. */
+gboolean
+qcow2_check_has_content (const Qcow2Check *check, guint64 entry, guint64 offset)
 {
   return (offset & (check->q->cluster_size - 1)) == 0
          && (offset != 0 || (check->has_data_file && (entry & QCOW2_COPIED) != 0))
          && (check->has_subclusters || !(entry & QCOW2_READS_AS_ZERO));
 }
 
-/* How many bytes of its cluster @guest_offset needs, by the @entry in an L2 table, on a disk of
- * @disk_size bytes. */
-static guint64
-needed (const Qcow2Check *check, const guint8 *entry, guint64 guest_offset, guint64 disk_size)
+guint64
+qcow2_check_disk_size (const Qcow2Check *check, const Qcow2TableRef *ref)
+{
+  const Qcow2Snapshot *snapshot = ref->n_active > 0 ? NULL : check->snapshots->pdata[ref->snapshot];
+  return snapshot == NULL ? check->q->size : snapshot->shown.disk_size;
+}
+
+guint64
+qcow2_check_needed (const Qcow2Check *check, guint64 bitmap, guint64 guest_offset,
+                    guint64 disk_size)
 {
   guint64 size = check->q->cluster_size;
   guint64 seen = guest_offset < disk_size ? MIN (size, disk_size - guest_offset) : 0;
 
   if (check->has_subclusters)
     {
-      guint32 has_data = (guint32)img_load_be64 (entry + 8);
+      guint32 has_data = (guint32)bitmap;
       return MIN (seen, size / 32 * g_bit_storage (has_data) * (has_data != 0));
     }
   return seen;
 }
 
 static void
-take_plain (Reader *reader, const guint8 *bytes, const ImgFindingPlace *place, guint64 disk_size)
+take_plain (Reader *reader, guint64 bitmap, const ImgFindingPlace *place, guint64 disk_size)
 {
   const Qcow2Check *check = reader->check;
   guint64 offset = place->host_offset;
-  guint64 length = needed (check, bytes, place->guest_offset, disk_size);
+  guint64 length = qcow2_check_needed (check, bitmap, place->guest_offset, disk_size);
 
   if (check->has_data_file && length > 0 && offset != place->guest_offset)
     img_check_note (check->result, IMG_FINDING_DATA, 1, place,
                     ": the entry points to another place of the data file");
   else if (length > 0 && (length > reader->file_size || offset > reader->file_size - length))
-    note_missing (reader, place, length);
+    note_missing (reader, place);
   else if (offset < reader->file_size)
     read_plain (reader, offset, place);
 }
@@ -179,7 +179,7 @@ read_table (Reader *reader, const Qcow2TableRef *ref, const guint8 *table)
   Qcow2Check *check = reader->check;
   const Qcow2 *q = check->q;
   const Qcow2Snapshot *snapshot = ref->n_active > 0 ? NULL : check->snapshots->pdata[ref->snapshot];
-  guint64 disk_size = snapshot == NULL ? q->size : snapshot->shown.disk_size;
+  guint64 disk_size = qcow2_check_disk_size (check, ref);
 
   for (guint64 i = 0; i < q->cluster_size / check->entry_bytes; i++)
     {
@@ -195,8 +195,9 @@ read_table (Reader *reader, const Qcow2TableRef *ref, const guint8 *table)
           read_together (reader); /* they share the buffer */
           read_compressed (reader, entry, &place);
         }
-      else if (has_content (check, entry, offset))
-        take_plain (reader, bytes, &place, disk_size);
+      else if (qcow2_check_has_content (check, entry, offset))
+        take_plain (reader, check->has_subclusters ? img_load_be64 (bytes + 8) : 0, &place,
+                    disk_size);
     }
 }
 

@@ -350,7 +350,8 @@ typedef struct
   Qcow2Check *check;
   const Qcow2TableRef *ref;
   guint64 times;
-  guint64 next; /* where the next cluster is, if the file is not fragmented; 0: not known */
+  guint64 disk_size; /* bytes */
+  guint64 next;      /* where the next cluster is, if the file is not fragmented; 0: not known */
   ImgFindingPlace place;
 } Walk;
 
@@ -403,6 +404,10 @@ take_compressed (Walk *walk, guint64 index, guint64 entry, guint64 bitmap)
       return;
     }
   qcow2_check_refer (check, offset, sectors * 512 - offset % 512, walk->times, &walk->place);
+  /* Only sectors are counted: the last one may be cut off behind its first byte. */
+  if (offset >= check->file_size || offset + sectors * 512 - offset % 512 >= check->file_size + 512)
+    qcow2_check_note_cut_data (check, offset, sectors * 512 - offset % 512, walk->times,
+                               &walk->place);
   check->result->allocated_clusters += walk->ref->n_active;
   check->result->compressed_clusters += walk->ref->n_active;
   check->result->fragmented_clusters += walk->ref->n_active;
@@ -489,6 +494,12 @@ take_standard (Walk *walk, guint64 index, guint64 entry, guint64 bitmap, GError 
       if (qcow2_set_has (check->metadata, offset >> q->cluster_bits))
         qcow2_check_add_overlap (check, offset >> q->cluster_bits, walk->times, &walk->place);
       qcow2_check_refer (check, offset, q->cluster_size, walk->times, &walk->place);
+      if (offset < check->file_size && qcow2_check_has_content (check, entry, offset))
+        qcow2_check_note_cut_data (
+            check, offset,
+            qcow2_check_needed (check, bitmap, walk->ref->guest_offset + (index << q->cluster_bits),
+                                walk->disk_size),
+            walk->times, &walk->place);
     }
   /* QEMU does not look for the flag in what an L1 entry without an offset leads to. */
   return walk->ref->n_active == 0 || walk->ref->host_offset == 0
@@ -506,7 +517,7 @@ take_plain (Walk *walk, guint64 entry)
   guint32 n_active = walk->ref->n_active;
 
   if ((offset & (QCOW2_COMPRESSED | QCOW2_L2_RESERVED | (q->cluster_size - 1))) != 0 || offset == 0
-      || cluster >= check->n_room - 1 || check->has_data_file
+      || cluster >= check->n_whole || check->has_data_file
       || qcow2_set_has (check->metadata, cluster)
       || (n_active > 0 && qcow2_set_has (check->single, cluster) != ((entry & QCOW2_COPIED) != 0))
       || !qcow2_counts_add_small (check->counts, cluster, walk->times))
@@ -532,11 +543,11 @@ take_run (Walk *walk, const guint8 *bytes, guint64 n)
   guint64 cluster = offset >> q->cluster_bits, i;
 
   if ((entry & QCOW2_COPIED) == 0 || (offset & (q->cluster_size - 1)) != 0
-      || cluster >= check->n_room - 1 || !qcow2_set_chunk_is_full (check->single, cluster)
+      || cluster >= check->n_whole || !qcow2_set_chunk_is_full (check->single, cluster)
       || !qcow2_set_chunk_is_empty (check->metadata, cluster))
     return 0;
   n = MIN (n, QCOW2_SET_CHUNK - cluster % QCOW2_SET_CHUNK);
-  n = MIN (n, check->n_room - 1 - cluster);
+  n = MIN (n, check->n_whole - cluster);
   for (i = 0; i < n; i++, entry += q->cluster_size)
     if (img_load_be64 (bytes + i * 8) != entry)
       break;
@@ -553,7 +564,10 @@ take_run (Walk *walk, const guint8 *bytes, guint64 n)
 static gboolean
 take_table (Qcow2Check *check, const Qcow2TableRef *ref, const guint8 *bytes, GError **error)
 {
-  Walk walk = { .check = check, .ref = ref, .times = (guint64)ref->n_active + ref->n_inactive };
+  Walk walk = { .check = check,
+                .ref = ref,
+                .times = (guint64)ref->n_active + ref->n_inactive,
+                .disk_size = qcow2_check_disk_size (check, ref) };
   guint64 n = check->q->cluster_size / check->entry_bytes;
   gboolean has_runs = !check->has_subclusters && !check->has_data_file;
 

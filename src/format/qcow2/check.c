@@ -30,6 +30,7 @@ qcow2_check_init (Qcow2Check *check, const ImgDisk *disk, const ImgCheckParams *
   check->overlaps = g_array_new (FALSE, FALSE, sizeof (Qcow2Overlap));
   check->entry_bytes = check->has_subclusters ? 16 : 8;
   check->n_clusters = (check->file_size + q->cluster_size - 1) >> q->cluster_bits;
+  check->n_whole = check->file_size >> check->q->cluster_bits;
   check->n_room = check->n_clusters + 1; /* what begins in the file may end in one more */
   check->window.size = MAX (WINDOW_BYTES, (gsize)q->cluster_size);
 }
@@ -136,10 +137,26 @@ qcow2_check_note_cut (Qcow2Check *check, const char *what, guint64 offset, guint
       || offset + length >= check->file_size + check->q->cluster_size)
     return;
   check->n_lost++;
+  check->n_dangling += times; /* if the file grew, there would be zeros */
   img_check_note (check->result, IMG_FINDING_CUT_TABLE, times, place != NULL ? place : &here,
                   " the %s at offset %" G_GUINT64_FORMAT " ends at %" G_GUINT64_FORMAT
                   ", but the file ends at %" G_GUINT64_FORMAT ": the image is truncated",
                   what, offset, offset + length, check->file_size);
+}
+
+void
+qcow2_check_note_cut_data (Qcow2Check *check, guint64 offset, guint64 length, guint64 times,
+                           const ImgFindingPlace *place)
+{
+  guint64 end = offset + length;
+
+  if (end <= check->file_size || end >= check->file_size + check->q->cluster_size)
+    return;
+  check->n_dangling += times; /* as above */
+  img_check_note (check->result, IMG_FINDING_DATA, times, place,
+                  ": content from offset %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT
+                  " of the file, which ends at %" G_GUINT64_FORMAT,
+                  offset, end, check->file_size);
 }
 
 void

@@ -51,6 +51,7 @@ typedef struct
   ImgCheckResult *result;
 
   guint64 file_size, n_clusters; /* of the file */
+  guint64 n_whole;               /* clusters that are in the file to their end */
   guint64 n_room;                /* how many clusters there are counters for */
   guint64 block_entries;         /* refcounts in a block */
   guint entry_bytes;             /* of an L2 entry */
@@ -115,6 +116,11 @@ void qcow2_check_refer_metadata (Qcow2Check *check, const char *what, guint64 of
 void qcow2_check_note_cut (Qcow2Check *check, const char *what, guint64 offset, guint64 length,
                            guint64 times, const ImgFindingPlace *place);
 
+/* The same for content of the guest, by the rule by which reading it fails (see io.c), where
+ * qcow2_check_refer() has nothing to say. */
+void qcow2_check_note_cut_data (Qcow2Check *check, guint64 offset, guint64 length, guint64 times,
+                                const ImgFindingPlace *place);
+
 /* ---- check-refcounts.c ---- */
 
 G_GNUC_WARN_UNUSED_RESULT
@@ -161,6 +167,17 @@ G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_check_locate (Qcow2Check *check, GError **error);
 
 /* ---- check-data.c ---- */
+
+/* Whether the @entry of an L2 table, not of a compressed cluster, has content at @offset. */
+gboolean qcow2_check_has_content (const Qcow2Check *check, guint64 entry, guint64 offset);
+
+/* How many bytes of its cluster @guest_offset needs, by the @bitmap of its entry, on a disk of
+ * @disk_size bytes. */
+guint64 qcow2_check_needed (const Qcow2Check *check, guint64 bitmap, guint64 guest_offset,
+                            guint64 disk_size);
+
+/* How large the disk is of who refers to @ref. */
+guint64 qcow2_check_disk_size (const Qcow2Check *check, const Qcow2TableRef *ref);
 
 /* Read and decompress all content. */
 G_GNUC_WARN_UNUSED_RESULT
