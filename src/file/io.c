@@ -53,6 +53,11 @@ img_file_read (ImgFile *file, guint64 offset, void *buffer, gsize length, GError
     return img_throw_errno (
         error, "cannot read %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT " of '%s'",
         length, offset, file->safe_path);
+  if (got == 0 && length > 0)
+    return img_throw (error, IMG_ERROR_FAILED,
+                      "cannot read %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT
+                      " of '%s', where the file ends or has ended before",
+                      length, offset, file->safe_path);
   if ((gsize)got < length)
     return img_throw (error, IMG_ERROR_FAILED,
                       "cannot read %" G_GSIZE_FORMAT " bytes at offset %" G_GUINT64_FORMAT

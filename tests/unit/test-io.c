@@ -78,11 +78,14 @@ START_TEST (a_file_that_ends_early_is_an_error)
     {
       g_autoptr (ImgFile) file = scratch_open (path, FALSE);
       assert_ok (img_file_set_cache (file, modes[i], &error));
-      assert_fails (img_file_read (file, 0, buffer, 8192, &error), "ends after 5000");
-      assert_fails (img_file_read (file, 4097, buffer + 1, 2000, &error), "ends after 903");
-      assert_fails (img_file_read (file, 8192, buffer, 512, &error), "ends after 0");
-      assert_fails (img_file_read (file, 8193, buffer, 100, &error), "ends after 0");
-      assert_fails (img_file_read (file, 5000, buffer, 1, &error), "ends after 0");
+      assert_fails (img_file_read (file, 0, buffer, 8192, &error), "the file ends at 5000");
+      assert_fails (img_file_read (file, 4097, buffer + 1, 2000, &error), "the file ends at 5000");
+      assert_fails (img_file_read (file, 8192, buffer, 512, &error),
+                    "where the file ends or has ended before");
+      assert_fails (img_file_read (file, 8193, buffer, 100, &error),
+                    "where the file ends or has ended before");
+      assert_fails (img_file_read (file, 5000, buffer, 1, &error),
+                    "where the file ends or has ended before");
       assert_ok (img_file_read (file, 4000, buffer, 1000, &error));
     }
   img_buffer_free (buffer, 8192);
