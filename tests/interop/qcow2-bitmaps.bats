@@ -48,16 +48,18 @@ shown() {
 
 # is_copy FILE [FILE]: of disk.qcow2 or the other one; in every bitmap, too
 is_copy() {
-  local source=${2:-disk.qcow2} name
+  local source=${2:-disk.qcow2} name want n=0
   run -0 qemu-img check -f qcow2 "$1"
   [[ ${lines[0]} == "No errors were found on the image." ]]
   run -0 imgtool check -f qcow2 "$1"
   qemu-img compare -f qcow2 -F qcow2 "$source" "$1" >/dev/null
   [[ $(shown "$1") == "$(shown "$source")" && $(shown "$1") != null ]] || return 1
   while read -r name; do
-    bits "$source" "$name" >want
+    # The same source is asked once.
+    want=want.$(sha256sum <"$source" | cut -c 1-32).$((n += 1))
+    [[ -e $want ]] || bits "$source" "$name" >"$want"
     bits "$1" "$name" >got
-    diff want got || return 1
+    diff "$want" got || return 1
   done < <(qemu-img info --output=json "$source" | jq -r '."format-specific".data.bitmaps[].name')
 }
 
