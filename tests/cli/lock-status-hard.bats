@@ -170,12 +170,25 @@ hold_lease() {
   for i in 1 2 3 4 5 6; do
     start "waiter$i" "$IMGTOOL" lock-status -q --locks-only --wait=60 disk.raw
   done
-  sleep 1.5
+  # Starting takes time of its own, so the first look may be too early.
+  ticks=0
+  for try in 1 2 3 4 5; do
+    before=$ticks
+    sleep 1.5
+    ticks_of_waiters
+    # a hundredth of a second each is a lot already
+    ((ticks - before >= 60)) || break
+  done
+  ((ticks - before < 60))
+}
+
+# ticks_of_waiters: sets ticks, the hundredths of a second that they have used
+ticks_of_waiters() {
+  local i
+  local -a stat
   ticks=0
   for i in 1 2 3 4 5 6; do
     read -r -a stat <"/proc/${PID[waiter$i]}/stat"
     ticks=$((ticks + stat[13] + stat[14]))
   done
-  # a hundredth of a second each is a lot already
-  ((ticks < 60))
 }
