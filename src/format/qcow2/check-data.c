@@ -109,7 +109,7 @@ read_compressed (Reader *reader, guint64 entry, ImgFindingPlace *place)
   g_autoptr (GError) failure = NULL;
 
   place->host_offset = offset;
-  if (offset >= check->file_size || offset + sectors * 512 - offset % 512 >= check->file_size + 512)
+  if (qcow2_stream_is_cut (offset, sectors * 512 - offset % 512, check->file_size))
     return; /* found before */
   Qcow2Compressed data
       = { .file = q->file,

@@ -403,11 +403,10 @@ take_compressed (Walk *walk, guint64 index, guint64 entry, guint64 bitmap)
                       index, entry);
       return;
     }
-  qcow2_check_refer (check, offset, sectors * 512 - offset % 512, walk->times, &walk->place);
-  /* Only sectors are counted: the last one may be cut off behind its first byte. */
-  if (offset >= check->file_size || offset + sectors * 512 - offset % 512 >= check->file_size + 512)
-    qcow2_check_note_cut_data (check, offset, sectors * 512 - offset % 512, walk->times,
-                               &walk->place);
+  guint64 length = sectors * 512 - offset % 512;
+  qcow2_check_refer (check, offset, length, walk->times, &walk->place);
+  if (qcow2_stream_is_cut (offset, length, check->file_size))
+    qcow2_check_note_cut_data (check, offset, length, walk->times, &walk->place);
   check->result->allocated_clusters += walk->ref->n_active;
   check->result->compressed_clusters += walk->ref->n_active;
   check->result->fragmented_clusters += walk->ref->n_active;

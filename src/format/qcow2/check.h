@@ -185,9 +185,6 @@ gboolean qcow2_check_data (Qcow2Check *check, GError **error);
 
 /* ---- check-tables.c ---- */
 
-/* Whether the L1 table of @snapshot is long enough for its disk. In snapshot.c. */
-gboolean qcow2_snapshot_has_l1 (const Qcow2 *q, const Qcow2Snapshot *snapshot);
-
 /* How many bytes of tables lie one behind the other from number @i on. */
 guint64 qcow2_check_run_of_tables (const Qcow2Check *check, guint i);
 

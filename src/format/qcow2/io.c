@@ -32,8 +32,14 @@ read_plain (const ImgDisk *disk, guint64 guest_offset, const Qcow2Run *run, void
   return img_file_read (file, run->host_offset, buffer, (gsize)run->length, error);
 }
 
-/* The last sector of compressed data may be cut off behind its first byte: writers end a file with
- * the last byte they need, and only sectors are counted. */
+/* Writers end a file with the last byte they need, and only sectors are counted. */
+gboolean
+qcow2_stream_is_cut (guint64 host_offset, guint64 length, guint64 file_size)
+{
+  guint64 end = host_offset + length;
+  return host_offset >= file_size || (end > file_size && end - file_size >= SECTOR);
+}
+
 static gboolean
 read_compressed (const ImgDisk *disk, guint64 guest_offset, const Qcow2Run *run, void *buffer,
                  GError **error)
@@ -45,7 +51,7 @@ read_compressed (const ImgDisk *disk, guint64 guest_offset, const Qcow2Run *run,
                            .length = run->compressed,
                            .guest_offset = guest_offset - run->in_cluster };
 
-  if (run->host_offset >= size || (end > size && end - size >= SECTOR))
+  if (qcow2_stream_is_cut (run->host_offset, run->compressed, size))
     return throw_truncated (q->file, guest_offset, run->host_offset, end, error);
   data.length = (gsize)MIN (data.length, size - run->host_offset);
   return qcow2_decode (q->decoders, &data, (gsize)run->in_cluster, buffer, (gsize)run->length,

@@ -200,6 +200,14 @@ qcow2_data (const ImgDisk *disk)
   return disk->data != NULL ? disk->data : disk->file;
 }
 
+/* Whether so much of the compressed data of @length bytes (a number of whole sectors at its end) at
+ * @host_offset is missing from a file of @file_size bytes that it cannot be read: of the last
+ * sector only the first byte need be there. In io.c. */
+gboolean qcow2_stream_is_cut (guint64 host_offset, guint64 length, guint64 file_size);
+
+/* Whether the L1 table of @snapshot is long enough for its disk. In snapshot.c. */
+gboolean qcow2_snapshot_has_l1 (const Qcow2 *q, const Qcow2Snapshot *snapshot);
+
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_read (ImgDisk *disk, guint64 guest_offset, void *buffer, gsize length, gsize *got,
                      GError **error);

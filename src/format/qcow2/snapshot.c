@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "format/qcow2/check.h"
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/scan.h"
 
