@@ -152,9 +152,10 @@ ranges() {
   make_raw other.raw
   hold_qemu vm -drive file=middle.qcow2,if=virtio
   start guard "$IMGTOOL" lock --wait=30 -b top.qcow2 -- sh -c "echo ready; exec sleep 30"
-  # It has looked for the chain to its end; whether it then holds a lock already is a matter of the
-  # order of inode numbers.
-  wait_for 30 has_open "${PID[guard]}" base.raw
+  # What it waits for is the image in use. Which of the others it has opened and locked before that
+  # is a matter of the order of inode numbers.
+  wait_for 30 has_open "${PID[guard]}" middle.qcow2
+  sleep 0.3
   overlay new.qcow2 other.raw raw
   mv new.qcow2 top.qcow2
   stop vm

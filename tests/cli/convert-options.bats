@@ -305,7 +305,7 @@ refuses() {
     imgtool convert --digest=sha256 -f raw disk.raw "$name" >sums
     run -0 cksum --check sums
   done
-  run -0 script -qec "'$IMGTOOL' convert --digest=sha256 -f raw disk.raw \$'es\\ecape.raw'" /dev/null
+  run -0 script -qec "'$IMGTOOL' convert --digest=sha256 -f raw disk.raw '"$'es\ecape.raw'"'" /dev/null
   [[ $output == *'\SHA256 (es\x1bcape.raw) = '* ]]
 }
 

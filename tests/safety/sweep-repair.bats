@@ -39,7 +39,7 @@ load sweep-shim
 @test "sweep: each allocation fails: check -r and check --undo" {
   require qemu-img jq
   repair_sources mixed
-  step 1009
+  step 601
   ALONE=()
   unset IMGTOOL_SANDBOX
   for kind in ${SWEEP:+repair} repair-undo undo; do
