@@ -136,6 +136,7 @@ convert (const CliConvertParams *params, const Images *images, const char *targe
   gint64 began = g_get_monotonic_time ();
   CliProgress *progress = cli_progress_new (progress_kind (params), (int)params->progress_fd);
 
+  g_assert (images->sources != NULL);
   convert_params.sources = (const ImgImageSpec *)(gpointer)images->sources->data;
   convert_params.n_sources = images->sources->len;
   convert_params.target = &images->target;

@@ -268,6 +268,7 @@ img_chain_open (const ImgChain *chain, GError **error)
     {
       if (member (chain, i)->is_data_file)
         {
+          g_assert (last != NULL); /* the first is the image itself */
           last->data = member (chain, i)->file;
           continue;
         }

@@ -20,7 +20,8 @@ typedef enum
   IMG_FINDING_PAST_END,       /* an entry points past the end of the file */
   IMG_FINDING_OVERFLOW,       /* more users than the refcount can count */
   IMG_FINDING_SNAPSHOT,       /* an entry of the snapshot table cannot be right */
-  IMG_FINDING_BITMAP,         /* an entry of a bitmap's table cannot be right */
+  IMG_FINDING_BITMAP,         /* a bitmap, or an entry of its table, cannot be right */
+  IMG_FINDING_HEADER,         /* the header contradicts itself, or what it points to */
   IMG_FINDING_CUT_TABLE,      /* a table lies in the file only in part */
   IMG_FINDING_OVERLAP,        /* data and metadata, or two tables, in one place */
   IMG_FINDING_REFCOUNT_PAST,  /* refcounts of clusters past the end of the file */
@@ -28,7 +29,7 @@ typedef enum
   IMG_FINDING_INTERNAL,       /* something that could not be checked */
 } ImgFindingKind;
 
-#define IMG_N_FINDING_KINDS 14
+#define IMG_N_FINDING_KINDS 15
 
 /* Which counter a kind adds to. */
 typedef enum

@@ -300,6 +300,55 @@ EOT
   done
 }
 
+@test "bitmaps as a whole: flags, place, size, two of one name" {
+  local where bytes value words
+  while read -r where bytes value words; do
+    make_image
+    qemu-img bitmap --add disk.qcow2 one
+    qemu-img bitmap --add disk.qcow2 two
+    put disk.qcow2 $(($(bitmap_directory disk.qcow2) + where)) "$bytes" $((value))
+    echo "# $words"
+    # qemu-img does not open such an image, or gives up.
+    both_check
+    [[ $their_status == 1 && $our_status == 2 ]]
+    jq -e '.["finding-counts"].bitmap == 1' <<<"$our_json"
+    grep -F "ERROR $words" our.err
+    run -1 imgtool convert -O qcow2 --bitmaps disk.qcow2 copy.qcow2
+  done <<'EOT'
+12 4 8 the flags of bitmap 'one' cannot be right
+8 4 2 the size of bitmap 'one' cannot be right
+56 4 0x6f6e6500 there is another bitmap called
+EOT
+}
+
+@test "the mark of a raw data file where there is none: qemu-img does not open that" {
+  make_image
+  set_field disk.qcow2 autoclear 2
+  both_check
+  [[ $their_status == 1 && $our_status == 2 ]]
+  jq -e '.["finding-counts"].header == 1' <<<"$our_json"
+  run -2 imgtool check -r leaks disk.qcow2
+  run -0 imgtool check -r all disk.qcow2
+  [[ $(get disk.qcow2 88 8) == 0 ]]
+  same_verdict
+}
+
+@test "what reading refuses is found: zero flags in version 2, other places in a data file" {
+  make_image -o compat=0.10
+  put disk.qcow2 "$(l2_at disk.qcow2 3)" 8 1
+  both_check
+  [[ $our_status == 2 ]]
+  grep -F ': zero flag in an image of version 2' our.err
+  run -1 imgtool convert -O raw disk.qcow2 copy.raw
+  run -2 imgtool check -r all disk.qcow2
+  make_image -o data_file=data.raw
+  put disk.qcow2 "$(l2_at disk.qcow2 3)" 8 $((COPIED | 7 << 16))
+  both_check
+  [[ $our_status == 2 ]]
+  grep -F 'offset=70000: in a data file it has to be as on the disk, at 30000' our.err
+  run -1 imgtool convert -O raw disk.qcow2 copy.raw
+}
+
 @test "the file was cut: what qemu-img says too" {
   make_image
   size=$(stat -c %s disk.qcow2)

@@ -20,6 +20,7 @@ load hostile
   hostile extended-l2 extended ok ok ok base
   hostile refcounts-of-1-bit narrow ok ok ok base
   hostile refcounts-of-64-bits wide ok ok ok base
+  hostile extended-l2-mixed extended ok ok ok qemu second 3 "0xffff0000 << 32 | 0x00ff"
   hostile lazy-and-dirty lazy ok ok ok base header incompatible 1
   hostile preallocated allocated ok ok ok base
   hostile zlib zlib ok ok ok base
@@ -40,7 +41,7 @@ load hostile
   hostile raw-empty raw ok ok none 0 length 0
   hostile raw-15-TiB raw ok unsafe none ok length "15 << 40"
   hostile sparse-8-TiB plain ok ok ok base length "8 << 40"
-  hostile_verdict 27
+  hostile_verdict 28
 }
 
 @test "hostile images: files that end early" {
@@ -93,11 +94,12 @@ load hostile
   hostile refcount-order-max plain err unsafe err err header refcount_order 0xffffffff
   hostile header-length-0 plain err unsafe err err header header_length 0
   hostile header-length-103 plain err unsafe err err header header_length 103
+  hostile header-length-104-zstd zstd err unsafe err err header header_length 104
   hostile header-length-105 plain ok ok ok base header header_length 105
   hostile header-length-cluster plain err unsafe err err header header_length 65537
   hostile header-length-max plain err unsafe err err header header_length 0xffffffff
   hostile several-at-once plain err unsafe err err header l1_size 0xffffffff and header crypt 3 and header refcount_order 99
-  hostile_verdict 31
+  hostile_verdict 32
 }
 
 @test "hostile images: features" {
@@ -112,13 +114,14 @@ load hostile
   hostile bit-of-that-name plain err unsafe err err header incompatible 32 and extensions 0x6803f857 '\x00\x05nice\x1b[2J\nfile format: raw'
   hostile bit-names-cut-off plain err unsafe err err header incompatible 32 and extensions 0x6803f857 '\x00\x05nice' 1 "$(many 46 ' ')"
   hostile compatible-bits plain ok unsafe ok base number_at 80 8 0xff00
+  hostile autoclear-raw-data plain ok unsafe corrupt,,ok base header autoclear 2
   hostile autoclear-bits plain ok unsafe ok base header autoclear 0xff00
   hostile compression-1 plain err unsafe err err header compression 1
   hostile compression-2 zstd err unsafe err err header compression 2
   hostile compression-255 zstd err unsafe err err header compression 255
   hostile extended-l2-small-clusters small err unsafe err err header incompatible 16
   hostile features-in-version-2 v2 err unsafe err err number_at 72 8 -1
-  hostile_verdict 16
+  hostile_verdict 17
 }
 
 @test "hostile images: header extensions" {
@@ -133,11 +136,19 @@ load hostile
   hostile extensions-8179 plain ok unsafe ok base noisy_extensions 8178
   hostile extensions-260000 empty ok unsafe corrupt,,ok 4194304 made bits=21 extensions=260000 size=4194304
   hostile extension-same-twice plain ok ok ok base extensions 0xe2792aca raw 0xe2792aca qcow2
+  hostile extension-data-file-twice data ok unsafe ok,err err extensions 0x44415441 data.raw 0x44415441 /etc/passwd
+  hostile extension-bitmaps-twice bitmaps err unsafe err base bitmaps_twice
   hostile backing-format-long plain err unsafe err err extensions 0xe2792aca "$(many 2000 'q')"
   hostile backing-format-without-file plain ok ok ok base extensions 0xe2792aca raw
   hostile data-file-without-bit plain ok unsafe ok base extensions 0x44415441 data.raw
   hostile luks-extension-without plain err unsafe err err extensions 0x0537be77 '\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x02\x50'
   hostile luks-extension-short luks err unsafe err err extensions 0x0537be77 '\x00\x00\x00\x00'
   hostile bitmaps-extension-short bitmaps err unsafe err err extensions 0x23852875 '\x00\x00\x00\x01'
-  hostile_verdict 16
+  hostile_verdict 18
+}
+
+# bitmaps_twice: the second one has a directory far behind the end
+bitmaps_twice() {
+  extensions 0x23852875 '\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40\x00\x00\x00\x00\x00\x10\x00\x00' \
+    0x23852875 '\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40\x00\x00\x01\x00\x00\x00\x00\x00'
 }

@@ -109,7 +109,10 @@ snapshot_noise() {
   hostile bitmap-table-unaligned bitmaps ok ok err base in_bitmaps 0 8 513
   hostile bitmap-table-huge bitmaps ok ok err base in_bitmaps 8 4 0xffffffff
   hostile bitmap-in-use bitmaps ok ok ok base in_bitmaps 12 4 1
-  hostile bitmap-flags bitmaps ok ok ok base in_bitmaps 12 4 -1
+  hostile bitmap-flags bitmaps ok ok corrupt base in_bitmaps 12 4 -1
+  hostile bitmap-flag-3 bitmaps ok ok corrupt base in_bitmaps 12 4 10
+  hostile bitmap-table-more bitmaps ok ok corrupt base in_bitmaps 8 4 2
+  hostile bitmap-same-name bitmaps ok ok corrupt base same_name
   hostile bitmap-type bitmaps err unsafe err base in_bitmaps 16 1 2
   hostile bitmap-granularity-0 bitmaps err unsafe err base in_bitmaps 17 1 0
   hostile bitmap-granularity-255 bitmaps err unsafe err base in_bitmaps 17 1 255
@@ -119,7 +122,12 @@ snapshot_noise() {
   hostile bitmap-name-forges bitmaps ok ok ok base in_bitmaps 24 4 0x0a1b5b4d
   hostile bitmap-table-noise bitmaps ok ok corrupt base bitmap_noise
   hostile bitmap-copied bitmaps ok ok corrupt err in_bitmaps 0 8 "1 << 40" and copy_with -O qcow2 --bitmaps
-  hostile_verdict 24
+  hostile_verdict 27
+}
+
+# same_name: both are called "one"
+same_name() {
+  text_at "$(bitmap_directory "$IMAGE") + 56" one
 }
 
 bitmap_noise() {
@@ -133,8 +141,8 @@ bitmap_noise() {
   hostile luks-negative luks err unsafe err err in_luks_extension 0 8 -65536
   hostile luks-length-0 luks err unsafe err err in_luks_extension 8 8 0
   hostile luks-length-max luks err unsafe err err in_luks_extension 8 8 -1
-  hostile luks-no-magic luks err unsafe ok err in_luks 0 4 0
-  hostile luks-version-2 luks err unsafe ok err in_luks 6 2 2
+  hostile luks-no-magic luks err unsafe corrupt err in_luks 0 4 0
+  hostile luks-version-2 luks err unsafe corrupt err in_luks 6 2 2
   hostile luks-names-without-end luks ok unsafe ok err luks_text 8 "$(many 96 'x')"
   hostile luks-names-escapes luks ok unsafe ok err luks_text 8 'a\x1b[2J\nb\xff'
   hostile luks-key-bytes-max luks ok unsafe ok err in_luks 108 4 0xffffffff
@@ -162,11 +170,11 @@ one_table() {
   hostile snapshots-long-names empty ok ok corrupt,,ok 4194304 made snapshots=1020 name=32767 byte=27 size=4194304 and check_may_take 65536
   hostile snapshots-amplify empty ok unsafe corrupt,,ok err made l1=262144 snapshots=4096 and copy_with --max-size=1T
   hostile snapshots-amplify-data empty ok unsafe corrupt A:4194304 made clusters=zlib snapshots=65536 size=4194304
-  hostile bitmaps-65535 empty ok unsafe corrupt,,ok 4194304 made bitmaps=65535 name=1023 byte=255 size=4194304
-  hostile bomb-512-mib empty ok ok corrupt,,ok err made clusters=zlib and files_to 67108864
-  hostile bomb-64-gib empty ok ok corrupt err made clusters=zlib bits=16 l1=128 and all_same_l1 and files_to 67108864
-  hostile bomb-zstd empty ok ok err err made bits=21 clusters=zstd and check_with --max-size=1G and files_to 67108864
-  hostile bomb-sized empty ok ok corrupt,,ok err made clusters=zlib and copy_with --max-size=64M
+  hostile bitmaps-65535 empty ok unsafe corrupt 4194304 made bitmaps=65535 name=1023 byte=255 size=4194304
+  hostile bomb-512-mib empty ok ok corrupt,,ok err made clusters=zlib and files_to 67108864 and because 'File too large'
+  hostile bomb-64-gib empty ok ok corrupt err made clusters=zlib bits=16 l1=128 and all_same_l1 and files_to 67108864 and because 'File too large'
+  hostile bomb-zstd empty ok ok err err made bits=21 clusters=zstd and check_with --max-size=1G and files_to 67108864 and because 'File too large'
+  hostile bomb-sized empty ok ok corrupt,,ok err made clusters=zlib and copy_with --max-size=64M and because --max-size
   hostile refcounts-of-2-TiB small ok ok err base length "1 << 41"
   hostile refcounts-of-8-TiB plain ok ok leaks,,ok base length "8 << 40" and refcount 31000 1
   hostile reftable-of-one-block plain ok ok corrupt base fill_reftable

@@ -6,10 +6,18 @@
 
 # ---- bases: each makes disk.qcow2, and what belongs to it, in the working directory ---------------
 
+# written FORMAT OFFSET BYTES FIRST: into disk.qcow2, each sector with a number of its own, the first
+# with that one: a sector in the wrong place is seen
+written() {
+  perl -e 'printf "%-511d\n", $_ for $ARGV[0] .. $ARGV[0] + $ARGV[1] / 512 - 1' "$4" $(($3)) >numbers
+  qemu-io -f "$1" -c "write -q -s numbers $2 $(($3))" disk.qcow2
+  rm numbers
+}
+
 # new_image [OPTION...]: of 4 MiB, the first MiB of it data
 new_image() {
   qemu-img create -q -f qcow2 "$@" disk.qcow2 4M
-  qemu-io -f qcow2 -c 'write -q -P 1 0 1M' disk.qcow2
+  written qcow2 0 "1 << 20" 10000
 }
 
 base_empty() { :; } # no image at all
@@ -37,7 +45,7 @@ base_zstd() { compressed_image zstd; }
 base_snapshots() {
   new_image
   qemu-img snapshot -c first disk.qcow2
-  qemu-io -f qcow2 -c 'write -q -P 2 512k 1M' disk.qcow2
+  written qcow2 512k "1 << 20" 20000
   qemu-img snapshot -c second disk.qcow2
 }
 
@@ -57,12 +65,12 @@ base_overlay() {
   mv disk.qcow2 base.qcow2
   qemu-img convert -O raw base.qcow2 base.raw
   qemu-img create -q -f qcow2 -b base.raw -F raw disk.qcow2
-  qemu-io -f qcow2 -c 'write -q -P 3 3M 64k' disk.qcow2
+  written qcow2 3M "64 << 10" 30000
 }
 
 base_raw() {
   qemu-img create -q -f raw disk.qcow2 4M
-  qemu-io -f raw -c 'write -q -P 7 1M 64k' disk.qcow2
+  written raw 1M "64 << 10" 70000
 }
 
 # many COUNT CHARACTER: a text of as many, the character as tr has it
@@ -96,6 +104,11 @@ files_to() {
   FILE_LIMIT=$1
 }
 
+# because TEXT: if convert fails, its message has that
+because() {
+  BECAUSE=$1
+}
+
 # called NAME: the image has another name; is NAME: the image is something else, and stays as it is
 called() {
   mv -- "$IMAGE" "$1"
@@ -104,6 +117,19 @@ called() {
 
 is() {
   IMAGE=$1
+}
+
+# elsewhere: all files are in another folder, and in the working directory there are others of the
+# same names
+elsewhere() {
+  local name
+  mkdir sub
+  for name in *; do
+    [[ $name != sub ]] || continue
+    mv "$name" sub/
+    [[ $name == "$IMAGE" ]] || many "$(stat -c %s "sub/$name")" '!' >"$name"
+  done
+  is "sub/$IMAGE"
 }
 
 # made KEY=VALUE...: by make-qcow2.pl

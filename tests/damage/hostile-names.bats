@@ -91,12 +91,13 @@ there_is() {
   hostile backing-format-escapes overlay ok,err unsafe ok err backing base.raw '\x1b[2J\n'
   hostile backing-format-not-said overlay ok unsafe ok base extensions
   hostile backing-probed-with-names overlay ok,err unsafe ok err extensions and base_is_overlay
+  hostile backing-relative overlay ok unsafe ok base elsewhere
   hostile backing-shorter overlay ok unsafe ok base truncate -s 1M base.raw
   hostile backing-odd overlay ok unsafe ok qemu truncate -s 1000001 base.raw
   hostile backing-damaged overlay ok unsafe ok err backing base.qcow2 qcow2 and truncate -s 300k base.qcow2
   hostile chain-of-65 empty ok,err unsafe corrupt,,ok err chain_of 65
   hostile chain-of-200 empty ok,err unsafe corrupt,,ok err chain_of 200
-  hostile_verdict 31
+  hostile_verdict 32
 }
 
 # text_in FILE OLD NEW: likewise long, or longer at the end of the header
@@ -112,6 +113,7 @@ base_is_overlay() {
 
 @test "hostile images: data files" {
   hostile_setup
+  hostile data-relative data ok unsafe ok base elsewhere
   hostile data-missing data ok unsafe ok,err err there_is nothing
   hostile data-fifo data ok unsafe ok,err err there_is fifo
   hostile data-folder data ok unsafe ok,err err there_is folder
@@ -126,17 +128,27 @@ base_is_overlay() {
   hostile data-json data ok unsafe ok,err err data_file 'json:{"driver":"null-co"}'
   hostile data-nbd data ok unsafe ok,err err data_file nbd://127.0.0.1:1/x
   hostile data-empty-name data ok unsafe ok,err err data_file ''
-  hostile data-no-name data ok unsafe ok,err err extensions
+  hostile data-no-name data ok unsafe err err extensions
   hostile data-nul data err unsafe err err data_file 'data.raw\x00x'
   hostile data-forges data ok unsafe ok,err err data_file 'x\nsafe: yes\x1b[2J'
   hostile data-bytes data ok unsafe ok,err err data_file '\xff\xfe'
   hostile data-name-5000 data err unsafe err err data_file "$(many 5000 'x')"
   hostile data-link-outside data ok unsafe ok,err err ln -sf /etc/passwd data.raw
-  hostile data-past-end data ok unsafe ok,corrupt err l2 3 "0x8000000000000000 | 1 << 40"
+  hostile data-past-end data ok unsafe corrupt err l2 3 "0x8000000000000000 | 1 << 40"
   hostile data-compressed data ok unsafe corrupt err l2 3 "1 << 62"
-  hostile data-raw-elsewhere data_raw ok unsafe ok,corrupt err l2 3 "0x8000000000000000 | 7 << 16"
+  hostile data-raw-elsewhere data_raw ok unsafe corrupt err l2 3 "0x8000000000000000 | 7 << 16"
+  hostile data-elsewhere data ok unsafe corrupt err l2 3 "0x8000000000000000 | 7 << 16"
+  hostile data-raw-and-backing data_raw ok unsafe ok base raw_and_backing
   hostile data-is-the-backing data ok unsafe ok err data_and_backing
-  hostile_verdict 24
+  hostile_verdict 27
+}
+
+# raw_and_backing: a backing file, which the disk does not need
+raw_and_backing() {
+  truncate -s 4M base.raw
+  text_at 4096 base.raw
+  header backing_offset 4096
+  header backing_size 8
 }
 
 # data_and_backing: the data file is the backing file too

@@ -45,7 +45,7 @@ COPIED=0x8000000000000000
   hostile l1-to-itself plain ok ok corrupt qemu l1 0 "COPIED | 3 << 16"
   hostile l1-without-offset plain ok ok corrupt 4194304 l1 0 "COPIED | 1"
   hostile l1-to-refcounts plain ok ok corrupt,,err err l1 0 "COPIED | 2 << 16"
-  hostile l1-to-data plain ok ok corrupt 4194304 l1 0 "COPIED | 5 << 16"
+  hostile l1-to-data plain ok ok corrupt err l1 0 "COPIED | 5 << 16"
   hostile l1-two-to-one plain ok ok corrupt,,ok ok header size "1 << 30" and all_l1 2 "COPIED | 4 << 16"
   hostile l1-behind-the-disk plain ok unsafe corrupt base header l1_size 2 and l1 1 "COPIED | 1 << 40"
   hostile_verdict 13
@@ -64,22 +64,23 @@ COPIED=0x8000000000000000
   hostile l2-copied-nothing plain ok ok leaks,,ok qemu l2 3 COPIED
   hostile l2-not-copied plain ok ok corrupt,,ok base l2 3 0x80000
   hostile l2-zero-with-data plain ok ok ok qemu l2 3 "COPIED | 0x80001"
-  hostile l2-zero-in-version-2 v2 ok ok leaks,,ok err l2 3 1
+  hostile l2-zero-in-version-2 v2 ok ok corrupt err l2 3 1
   hostile l2-to-the-l1 plain ok ok corrupt qemu l2 3 "COPIED | 3 << 16"
   hostile l2-to-itself plain ok ok corrupt qemu l2 3 "COPIED | 4 << 16"
   hostile l2-to-refcounts plain ok ok corrupt,,ok qemu l2 3 "COPIED | 2 << 16"
   hostile l2-to-the-reftable plain ok ok corrupt qemu l2 3 "COPIED | 1 << 16"
-  hostile l2-shared plain ok ok corrupt,,ok base l2 3 "COPIED | 5 << 16"
+  hostile l2-shared plain ok ok corrupt,,ok qemu l2 3 "COPIED | 5 << 16"
   hostile l2-behind-the-disk plain ok ok corrupt base l2 100 "COPIED | 1 << 40"
   hostile l2-all-noise plain ok ok corrupt err noise "4 << 16" 65536
   hostile l2-all-past-end plain ok ok corrupt err fill "4 << 16" 65536 276
   hostile extended-both extended ok ok corrupt err second 3 -1
   hostile extended-without-data extended ok ok corrupt err l2 6 0 and second 3 1
   hostile extended-all-zero extended ok ok ok qemu second 3 "0xffffffff << 32"
+  hostile extended-partly extended ok ok ok qemu second 3 0x0f0f0f0f
   hostile extended-compressed extended ok ok corrupt err l2 6 "1 << 62 | 5 << 16" and second 3 1
-  hostile extended-reserved extended ok ok ok base l2 6 "COPIED | 0x80001"
+  hostile extended-reserved extended ok ok corrupt,,ok base l2 6 "COPIED | 0x80001"
   hostile small-noise small ok unsafe corrupt err noise 0x800 2048
-  hostile_verdict 26
+  hostile_verdict 27
 }
 
 @test "hostile images: compressed clusters" {

@@ -72,6 +72,8 @@ tried() {
     return 0
   fi
   ((code != 1)) || grep -q '^imgtool: ' "$log.err" || complain "$form: failed without a message"
+  [[ $1 == check ]] || ! grep -qavE '^(imgtool: |  )' "$log.err" ||
+    complain "$form: $(grep -avE '^(imgtool: |  )' "$log.err" | head -c 300)"
   # A format without a check has no JSON of it either.
   [[ $form != *.json || $code == 1 || $code == 63 || -s $log.out ]] || complain "$form: no JSON"
   ((LIMITED)) || return 0
@@ -130,6 +132,8 @@ copied() {
   mkdir "$DIR/out"
   if [[ $wanted == err ]]; then
     becomes err "$form" 10000 $((96 << 10)) convert "${OPTIONS[@]}" "${CONVERT_OPTIONS[@]}" "$@" "$DIR/out/got"
+    [[ $form == convert-stranger ]] || grep -qF -- "$BECAUSE" "$LOGS/$CASE.$form.err" ||
+      complain "$form: it does not say '$BECAUSE'"
     [[ -z $(ls -A "$DIR/out") ]] || complain "$form: it failed, and left something"
     return 0
   fi
@@ -141,7 +145,9 @@ copied() {
 try_convert() {
   local stranger=$1
   [[ $2 == ok ]] || stranger=err
+  [[ $1 != err ]] || stranger=err
   copied "$stranger" convert-stranger --untrusted -- "$IMAGE"
+  [[ $stranger == err ]] || ! is_tried convert-stranger || right "$stranger" convert-stranger
   copied "$1" convert -- "$IMAGE"
   [[ $1 != err && -f $DIR/out/got ]] || { copied err convert-qcow2 -O qcow2 -- "$IMAGE"; return 0; }
   right "$1" convert
@@ -212,7 +218,7 @@ steps() {
 
 # make_case STEP...: the folder case, which becomes the working directory
 make_case() {
-  IMAGE=disk.qcow2 OPTIONS=() CONVERT_OPTIONS=() CHECK_OPTIONS=() FILE_LIMIT='' CHECK_KIB=$((32 << 10)) DATA_KIB=0
+  IMAGE=disk.qcow2 OPTIONS=() CONVERT_OPTIONS=() CHECK_OPTIONS=() FILE_LIMIT='' BECAUSE='' CHECK_KIB=$((32 << 10)) DATA_KIB=0
   cd "$DIR"
   rm -rf case
   have_base

@@ -28,7 +28,13 @@ my %of = (bits => 16, l1 => 1, snapshots => 0, bitmaps => 0, name => 0, extensio
 my $cluster = 1 << $of{bits};
 my $per_l2 = $cluster / 8;
 my $size = $of{size} // $of{l1} * $per_l2 * $cluster;
-my $name = chr ($of{byte}) x $of{name};
+
+# name NUMBER: as long as all of them, but another for each number
+sub name {
+  my ($number) = @_;
+  my $tail = substr sprintf ('%06d', $number), -$of{name};
+  return $of{name} ? chr ($of{byte}) x ($of{name} - length $tail) . $tail : '';
+}
 my $incompatible = ($of{datafile} ? 4 : 0) | (($of{clusters} // '') eq 'zstd' ? 8 : 0);
 
 open my $out, '>:raw', $file or die "$file: $!\n";
@@ -81,16 +87,18 @@ if ($of{clusters}) {
 my $l1 = put (pack ('Q>', $l2));
 $end = $l1 + $of{l1} * 8;
 $end += -$end % $cluster;
-my $snapshots = put (align (pack ('Q>L>S>S>L>L>Q>L>L>', $l1, $of{l1}, 1, length ($name), 0, 0, 0, 0, 16)
-  . pack ('Q>Q>', 0, $size) . "1$name") x $of{snapshots});
-my $bitmap = align (pack ('Q>L>L>CCS>L>', 0, 0, 0, 1, 16, length ($name), 0) . $name);
-my $bitmaps = put ($bitmap x $of{bitmaps});
+my $snapshots = put (join '', map { align (
+  pack ('Q>L>S>S>L>L>Q>L>L>', $l1, $of{l1}, 1, $of{name}, 0, 0, 0, 0, 16)
+  . pack ('Q>Q>', 0, $size) . '1' . name ($_)) } 1 .. $of{snapshots});
+my $directory = join '', map { align (
+  pack ('Q>L>L>CCS>L>', 0, 0, 0, 1, 16, $of{name}, 0) . name ($_)) } 1 .. $of{bitmaps};
+my $bitmaps = put ($directory);
 truncate $out, $end;
 
 my $extensions = '';
 $extensions .= pack ('L>L>', 0xe2792aca, length ($of{format} // 'raw')) . align ($of{format} // 'raw') if $of{backing};
 $extensions .= pack ('L>L>', 0x44415441, $of{datafile}) . align (chr ($of{byte}) x $of{datafile}) if $of{datafile};
-$extensions .= pack ('L>L>L>L>Q>Q>', 0x23852875, 24, $of{bitmaps}, 0, length ($bitmap) * $of{bitmaps}, $bitmaps) if $of{bitmaps};
+$extensions .= pack ('L>L>L>L>Q>Q>', 0x23852875, 24, $of{bitmaps}, 0, length ($directory), $bitmaps) if $of{bitmaps};
 $extensions .= pack ('L>L>', 0x12345678, 0) x $of{extensions};
 $extensions .= pack ('L>L>', 0, 0) if 112 + length ($extensions) + 8 <= $cluster;
 my $backing = $of{backing} // '';

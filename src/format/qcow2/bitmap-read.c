@@ -109,14 +109,11 @@ check_entries (const Qcow2 *q, const Qcow2Bitmap *bitmap, guint64 *taken, GError
 static gboolean
 check (const Qcow2 *q, const Qcow2Bitmap *bitmap, guint64 *taken, GError **error)
 {
-  guint64 bytes = img_bitmap_bytes (&bitmap->shown, q->size);
-  guint64 entries = bytes / q->cluster_size + (bytes % q->cluster_size != 0 ? 1 : 0);
+  const char *wrong = qcow2_bitmap_wrong (q, &bitmap->entry);
+  guint64 entries = bitmap->entry.table_entries;
 
-  if ((bitmap->entry.flags & ~QCOW2_BITMAP_KNOWN_FLAGS) != 0)
-    return throw_bad (q, bitmap, "flags", error);
-  if (bitmap->entry.table_offset == 0 || bytes > QCOW2_MAX_BITMAP_BYTES
-      || bitmap->entry.table_entries != entries || entries == 0)
-    return throw_bad (q, bitmap, "size or place", error);
+  if (wrong != NULL)
+    return throw_bad (q, bitmap, wrong, error);
   return qcow2_check_table (q, "bitmap table", bitmap->entry.table_offset, entries, 8, G_MAXINT64,
                             error)
          && take_space (q, entries * 8, taken, error) && check_entries (q, bitmap, taken, error);

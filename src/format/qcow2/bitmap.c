@@ -36,6 +36,25 @@ qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GEr
   return g_steal_pointer (&name);
 }
 
+const char *
+qcow2_bitmap_wrong (const Qcow2 *q, const Qcow2BitmapEntry *entry)
+{
+  guint64 bits = q->size >> entry->granularity_bits, bytes, entries;
+
+  if ((q->size & ((G_GUINT64_CONSTANT (1) << entry->granularity_bits) - 1)) != 0)
+    bits++;
+  bytes = bits / 8 + (bits % 8 != 0 ? 1 : 0);
+  entries = bytes / q->cluster_size + (bytes % q->cluster_size != 0 ? 1 : 0);
+  if ((entry->flags & ~QCOW2_BITMAP_KNOWN_FLAGS) != 0)
+    return "flags";
+  if (entry->table_offset == 0 || entry->table_entries == 0)
+    return "place";
+  if ((entry->flags & QCOW2_BITMAP_IN_USE) == 0
+      && (bytes > QCOW2_MAX_BITMAP_BYTES || entry->table_entries != entries))
+    return "size";
+  return NULL;
+}
+
 /* The bitmaps that are listed so far. */
 typedef struct
 {

@@ -93,11 +93,30 @@ check_bitmap_table (Qcow2Check *check, guint64 offset, guint64 entries, const ch
   return TRUE;
 }
 
+/* What makes a bitmap useless as a whole. QEMU then does not open the image for writing. @digests:
+ * of the names before, which could be too many to be kept. */
+static void
+check_bitmap (Qcow2Check *check, const Qcow2BitmapEntry *entry, guint64 offset, const char *name,
+              GHashTable *digests)
+{
+  const char *wrong = qcow2_bitmap_wrong (check->q, entry);
+  ImgFindingPlace place = { .host_offset = offset };
+  g_autofree char *safe = img_text_escape (name, -1);
+
+  if (wrong != NULL)
+    img_check_note (check->result, IMG_FINDING_BITMAP, 1, &place,
+                    " the %s of bitmap '%s' cannot be right", wrong, safe);
+  if (!g_hash_table_add (digests, g_compute_checksum_for_string (G_CHECKSUM_SHA256, name, -1)))
+    img_check_note (check->result, IMG_FINDING_BITMAP, 1, &place,
+                    " there is another bitmap called '%s'", safe);
+}
+
 static gboolean
 check_bitmaps (Qcow2Check *check, GError **error)
 {
   const Qcow2 *q = check->q;
   g_auto (Qcow2Scan) scan = { 0 };
+  g_autoptr (GHashTable) digests = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
 
   if (q->n_bitmaps == 0)
     return TRUE;
@@ -108,20 +127,54 @@ check_bitmaps (Qcow2Check *check, GError **error)
   for (guint32 i = 0; i < q->n_bitmaps; i++)
     {
       Qcow2BitmapEntry entry;
+      guint64 offset = scan.offset;
       g_autofree char *name = qcow2_bitmap_take (q, &scan, &entry, error);
-      if (name == NULL
-          || !check_bitmap_table (check, entry.table_offset, entry.table_entries, name, error))
+      if (name == NULL)
+        return FALSE;
+      check_bitmap (check, &entry, offset, name, digests);
+      if (!check_bitmap_table (check, entry.table_offset, entry.table_entries, name, error))
         return FALSE;
     }
   return TRUE;
 }
 
+/* ---- encryption ---- */
+
+static gboolean
+check_encryption (Qcow2Check *check, GError **error)
+{
+  const Qcow2 *q = check->q;
+  ImgFindingPlace place = { .host_offset = q->luks_offset };
+  gboolean is_good;
+
+  qcow2_check_refer_metadata (check, "LUKS header", q->luks_offset, q->luks_length, 1, NULL);
+  if (check->file_size < QCOW2_LUKS_FIELDS || q->luks_offset > check->file_size - QCOW2_LUKS_FIELDS)
+    return TRUE; /* was said */
+  if (!qcow2_crypt_check (q, &is_good, error))
+    return FALSE;
+  if (!is_good)
+    img_check_note (check->result, IMG_FINDING_HEADER, 1, &place,
+                    " in header: what it points to is not a LUKS header");
+  return TRUE;
+}
+
+/* ---- the header ---- */
+
+/* QEMU does not open such an image. */
+static void
+check_header (Qcow2Check *check)
+{
+  ImgFindingPlace place = { .host_offset = QCOW2_AUTOCLEAR_AT };
+
+  if ((check->q->autoclear & QCOW2_RAW_DATA_FILE) != 0 && !check->has_data_file)
+    img_check_note (check->result, IMG_FINDING_HEADER, 1, &place,
+                    " in header: data-file-raw requires a data file");
+}
+
 gboolean
 qcow2_check_metadata (Qcow2Check *check, GError **error)
 {
-  const Qcow2 *q = check->q;
-
+  check_header (check);
   check_snapshots (check);
-  qcow2_check_refer_metadata (check, "LUKS header", q->luks_offset, q->luks_length, 1, NULL);
-  return check_bitmaps (check, error);
+  return check_encryption (check, error) && check_bitmaps (check, error);
 }

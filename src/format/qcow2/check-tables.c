@@ -194,6 +194,7 @@ static gboolean
 take_stretch (Qcow2Check *check, guint64 begin, guint64 end, guint64 n_tables, guint32 number,
               GError **error)
 {
+  g_assert (check->snapshots != NULL);
   const Qcow2Snapshot *snapshot = check->snapshots->pdata[number];
   guint64 stop = MIN (end, check->file_size);
 
@@ -438,10 +439,11 @@ take_plain_compressed (Walk *walk, guint64 entry)
 
 /* What is wrong with an entry that points to a cluster. */
 static void
-judge_standard (Walk *walk, guint64 entry, guint64 bitmap)
+judge_standard (Walk *walk, guint64 index, guint64 entry, guint64 bitmap)
 {
   Qcow2Check *check = walk->check;
   guint64 offset = entry & QCOW2_OFFSET_MASK;
+  guint64 guest_offset = walk->ref->guest_offset + (index << check->q->cluster_bits);
   gboolean has_data
       = check->has_subclusters ? (bitmap & SUBCLUSTERS) != 0 : !(entry & QCOW2_READS_AS_ZERO);
 
@@ -451,7 +453,14 @@ judge_standard (Walk *walk, guint64 entry, guint64 bitmap)
                     "x: Allocated cluster has corrupted subcluster allocation bitmap",
                     offset);
   if ((offset & (check->q->cluster_size - 1)) == 0)
-    return;
+    {
+      if (check->has_data_file && offset != guest_offset)
+        img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
+                        " offset=%" G_GINT64_MODIFIER
+                        "x: in a data file it has to be as on the disk, at %" G_GINT64_MODIFIER "x",
+                        offset, guest_offset);
+      return;
+    }
   check->n_lost += has_data ? 1 : 0;
   img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
                   has_data ? " offset=%" G_GINT64_MODIFIER
@@ -470,9 +479,14 @@ take_standard (Walk *walk, guint64 index, guint64 entry, guint64 bitmap, GError 
   gboolean is_zero = !check->has_subclusters && (entry & QCOW2_READS_AS_ZERO) != 0;
 
   place_entry (walk, index);
-  if (entry & QCOW2_L2_RESERVED)
+  if (entry & qcow2_check_l2_reserved (check))
     img_check_note (check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
                     " found l2 entry with reserved bits set: %" G_GINT64_MODIFIER "x", entry);
+  if (is_zero && q->version < 3)
+    img_check_note (
+        check->result, IMG_FINDING_ENTRY, walk->times, &walk->place,
+        ": zero flag in an image of version 2, which has none: l2_entry=%" G_GINT64_MODIFIER "x",
+        entry);
   if (offset == 0 && (is_zero || !check->has_data_file || !(entry & QCOW2_COPIED)))
     {
       if (!is_zero && (bitmap & SUBCLUSTERS) != 0)
@@ -480,7 +494,7 @@ take_standard (Walk *walk, guint64 index, guint64 entry, guint64 bitmap, GError 
                         ": Unallocated cluster has non-zero subcluster allocation map");
       return TRUE;
     }
-  judge_standard (walk, entry, bitmap);
+  judge_standard (walk, index, entry, bitmap);
   if (walk->ref->n_active > 0)
     {
       check->result->allocated_clusters += walk->ref->n_active;

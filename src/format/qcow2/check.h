@@ -11,8 +11,10 @@
 #include "format/qcow2/entry.h"
 #include "format/qcow2/qcow2.h"
 
+#define QCOW2_AUTOCLEAR_AT 88
 #define QCOW2_L1_RESERVED G_GUINT64_CONSTANT (0x7f000000000001ff)
 #define QCOW2_L2_RESERVED G_GUINT64_CONSTANT (0x3f000000000001fe)
+#define QCOW2_EXTENDED_L2_RESERVED (QCOW2_L2_RESERVED | 1) /* where subclusters are zero or not */
 #define QCOW2_REFTABLE_OFFSET G_GUINT64_CONSTANT (0xfffffffffffffe00)
 #define QCOW2_REFTABLE_RESERVED G_GUINT64_CONSTANT (0x1ff)
 
@@ -74,6 +76,13 @@ typedef struct
   GArray *overlaps;      /* owned Qcow2Overlap, at most QCOW2_MAX_OVERLAPS */
   gboolean must_rebuild; /* the refcounts cannot be mended in place */
 } Qcow2Check;
+
+/* The bits that mean nothing in an entry of an L2 table that is not of a compressed cluster. */
+static inline guint64
+qcow2_check_l2_reserved (const Qcow2Check *check)
+{
+  return check->has_subclusters ? QCOW2_EXTENDED_L2_RESERVED : QCOW2_L2_RESERVED;
+}
 
 /* See disk/format.h. */
 G_GNUC_WARN_UNUSED_RESULT

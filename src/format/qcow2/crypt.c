@@ -8,7 +8,6 @@
 #include "base/bytes.h"
 #include "format/qcow2/qcow2.h"
 
-#define LUKS_HEADER_LENGTH 592
 #define LUKS_SECTOR 512
 #define N_SLOTS 8
 #define SLOTS_OFFSET 208
@@ -48,15 +47,36 @@ describe_slots (const guint8 *header, ImgFact *luks)
     }
 }
 
+/* Whether what begins with @header is in the only version that QEMU knows. */
+static gboolean
+is_luks (const guint8 *header)
+{
+  static const guint8 magic[] = { 'L', 'U', 'K', 'S', 0xba, 0xbe, 0, 1 };
+  return memcmp (header, magic, sizeof magic) == 0;
+}
+
+gboolean
+qcow2_crypt_check (const Qcow2 *q, gboolean *is_good, GError **error)
+{
+  guint8 header[QCOW2_LUKS_FIELDS];
+
+  *is_good = TRUE;
+  if (q->crypt != QCOW2_CRYPT_LUKS)
+    return TRUE;
+  if (!img_file_read (q->file, q->luks_offset, header, sizeof header, error))
+    return FALSE;
+  *is_good = is_luks (header);
+  return TRUE;
+}
+
 static gboolean
 describe_luks (const Qcow2 *q, ImgFact *luks, GError **error)
 {
-  static const guint8 magic[] = { 'L', 'U', 'K', 'S', 0xba, 0xbe, 0, 1 };
-  guint8 header[LUKS_HEADER_LENGTH];
+  guint8 header[QCOW2_LUKS_FIELDS];
 
   if (!img_file_read (q->file, q->luks_offset, header, sizeof header, error))
     return FALSE;
-  if (memcmp (header, magic, sizeof magic) != 0)
+  if (!is_luks (header))
     return img_throw (error, IMG_ERROR_FAILED,
                       "'%s': what its header points to is not a LUKS header", q->safe_path);
   g_autofree char *cipher = field_text (header, 8, 32);

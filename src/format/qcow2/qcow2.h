@@ -162,6 +162,11 @@ gboolean qcow2_snapshot_select (ImgDisk *disk, const char *id, const char *name,
 G_GNUC_WARN_UNUSED_RESULT
 char *qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GError **error);
 
+/* What of such a bitmap cannot be right, so that nobody can use it; NULL: nothing. How large one is
+ * that was in use when its writer ended does not matter: it may be of before the disk was resized.
+ * Constant. */
+const char *qcow2_bitmap_wrong (const Qcow2 *q, const Qcow2BitmapEntry *entry);
+
 /* See disk/bitmap.h. */
 G_GNUC_WARN_UNUSED_RESULT
 GPtrArray *qcow2_bitmaps_find (ImgDisk *disk, gboolean *are_stale, GError **error);
@@ -173,9 +178,16 @@ gboolean qcow2_bitmap_read (const ImgBitmap *bitmap, guint64 offset, guint8 *buf
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_bitmaps_describe (const Qcow2 *q, ImgFact *facts, GError **error);
 
+/* How much of a LUKS header is looked at, in bytes. */
+#define QCOW2_LUKS_FIELDS 592
+
 /* Add how the content is encrypted to @facts, if it is. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_crypt_describe (const Qcow2 *q, ImgFact *facts, GError **error);
+
+/* Whether what the header says about that is so: QCOW2_LUKS_FIELDS bytes must be in the file. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean qcow2_crypt_check (const Qcow2 *q, gboolean *is_good, GError **error);
 
 /* The run at @guest_offset, which is below the size, cut off at @length. Whether what it points to
  * is inside the file is for the reader to see. Any thread. */

@@ -69,7 +69,8 @@ mend_standard (Tables *tables, gsize at, gboolean is_active, GError **error)
 {
   Qcow2Check *check = tables->check;
   const Qcow2 *q = check->q;
-  guint64 entry = img_load_be64 (tables->cleared + at) & ~QCOW2_L2_RESERVED, first, last;
+  guint64 entry = img_load_be64 (tables->cleared + at) & ~qcow2_check_l2_reserved (check), first,
+          last;
   guint64 bitmap = check->has_subclusters ? img_load_be64 (tables->cleared + at + 8) : 0;
   guint64 offset = entry & QCOW2_OFFSET_MASK;
   gboolean is_zero

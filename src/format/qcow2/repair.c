@@ -4,7 +4,6 @@
 #include "base/bytes.h"
 
 #define INCOMPATIBLE_AT 72
-#define AUTOCLEAR_AT 88
 #define KNOWN_AUTOCLEAR (QCOW2_BITMAPS | QCOW2_RAW_DATA_FILE)
 
 static void
@@ -16,16 +15,21 @@ put_word (ImgPlan *plan, ImgStage stage, guint64 offset, guint64 value)
 
 /* Marks in the header that are out of date when nothing is wrong any more. */
 static void
-plan_header (const Qcow2Check *check, ImgPlan *plan)
+plan_header (const Qcow2Check *check, ImgRepair repair, ImgPlan *plan)
 {
   const Qcow2 *q = check->q;
   const ImgCheckResult *result = check->result;
+  guint64 autoclear = q->autoclear;
 
   if (q->version < 3)
     return;
+  if (repair == IMG_REPAIR_ALL && !check->has_data_file)
+    autoclear &= ~QCOW2_RAW_DATA_FILE;
   /* Whoever does not know a feature and writes has to say that it is out of date. */
-  if (plan->patches->len > 0 && (q->autoclear & ~KNOWN_AUTOCLEAR) != 0)
-    put_word (plan, IMG_STAGE_CLEAR, AUTOCLEAR_AT, q->autoclear & KNOWN_AUTOCLEAR);
+  if (plan->patches->len > 0 || autoclear != q->autoclear)
+    autoclear &= KNOWN_AUTOCLEAR;
+  if (autoclear != q->autoclear)
+    put_word (plan, IMG_STAGE_CLEAR, QCOW2_AUTOCLEAR_AT, autoclear);
   if (result->corruptions == 0 && result->errors == 0
       && (q->incompatible & (QCOW2_DIRTY | QCOW2_CORRUPT)) != 0)
     put_word (plan, IMG_STAGE_CLEAN, INCOMPATIBLE_AT,
@@ -112,6 +116,6 @@ qcow2_repair_plan (Qcow2Check *check, ImgRepair repair, ImgPlan *plan, GError **
                               : !qcow2_repair_refcounts (check, repair, plan, error))
         return FALSE;
     }
-  plan_header (check, plan);
+  plan_header (check, repair, plan);
   return img_plan_check (plan, img_file_path (check->q->file), error);
 }
