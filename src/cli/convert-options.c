@@ -232,8 +232,6 @@ check_combinations (const CliConvertParams *params, GError **error)
       "--target-format and --target-image-opts exclude each other: use driver=raw" },
     { convert->skip_broken_bitmaps && !params->with_bitmaps,
       "use of --skip-broken-bitmaps requires --bitmaps" },
-    { params->with_bitmaps && convert->no_create,
-      "--bitmaps with -n is not supported yet: it needs a new image" },
     { params->with_bitmaps && convert->source_snapshot != NULL,
       "--bitmaps and -l exclude each other: bitmaps are about the disk as it is now" },
     { convert->no_create && convert->in_place,

@@ -456,6 +456,20 @@ prepare_image (ImgTarget *target, GPtrArray *sources, GError **error)
          && (img_file_is_device (file_of (target)) || make_empty (target, error));
 }
 
+/* Bitmaps are as large as their disk. */
+static gboolean
+check_bitmaps (const ImgTarget *target, GError **error)
+{
+  if (!target->params->create.has_bitmaps || target->size == target->previous.size)
+    return TRUE;
+  g_autofree char *safe = img_text_escape (target->params->target->path, -1);
+  return img_throw (
+      error, IMG_ERROR_FAILED,
+      "'%s' cannot get the bitmaps of a disk of another size: it has %" G_GUINT64_FORMAT
+      " bytes, the source %" G_GUINT64_FORMAT,
+      safe, target->previous.size, target->size);
+}
+
 /* The image that is there, to be written into. */
 static gboolean
 prepare_existing (ImgTarget *target, GPtrArray *sources, GError **error)
@@ -471,7 +485,8 @@ prepare_existing (ImgTarget *target, GPtrArray *sources, GError **error)
   open_params.policy.max_size = 0;
   return img_open_chain_in (target->file, params->target->format, IMG_USE_CONVERT_FROM,
                             &open_params, sources, &target->previous, error)
-         && check_room (target, target->size, target->previous.size, error);
+         && check_room (target, target->size, target->previous.size, error)
+         && check_bitmaps (target, error);
 }
 
 /* Nothing that is there changes before all else is known to be possible. */

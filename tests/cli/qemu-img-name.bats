@@ -234,16 +234,6 @@ make_data() {
   done
 }
 
-@test "departure: --bitmaps with -n" {
-  make_qcow2 disk.qcow2
-  make_qcow2 copy.qcow2
-  for program in imgtool as_qemu_img; do
-    run -1 --separate-stderr $program convert --bitmaps -n -O qcow2 disk.qcow2 copy.qcow2
-    expect_message "--bitmaps with -n is not supported yet"
-  done
-  qemu-img convert --bitmaps -n -O qcow2 disk.qcow2 copy.qcow2
-}
-
 @test "departure: line on a terminal" {
   require script
   make_data disk.raw 4M

@@ -182,6 +182,109 @@ no_copy() {
   is_copy new.qcow2
 }
 
+# into TARGET [convert's options]: disk.qcow2 and its bitmaps are written into the image that is there
+into() {
+  run -0 --separate-stderr imgtool convert -f qcow2 -n -O qcow2 --bitmaps "${@:2}" disk.qcow2 "$1"
+  expect_no_message
+  is_copy "$1"
+  run -0 qemu-io -f qcow2 -c 'write -P 9 1M 200k' -c 'discard 3M 64k' "$1"
+  qemu-img check -q -f qcow2 "$1"
+  [[ $(shown "$1") == "$(shown disk.qcow2)" ]]
+}
+
+@test "into an image that is there" {
+  local options
+  make_bitmaps
+  for options in "" cluster_size=4k cluster_size=2M extended_l2=on refcount_bits=1 \
+    compression_type=zstd; do
+    echo "# $options"
+    rm -f there.qcow2
+    qemu-img create -q -f qcow2 ${options:+-o "$options"} there.qcow2 10M
+    qemu-io -f qcow2 -c 'write -P 8 0 3M' there.qcow2 >/dev/null
+    into there.qcow2
+  done
+  # Written by imgtool, as administrators of virtual machines do it: made first, then filled.
+  imgtool create -f qcow2 made.qcow2 10M
+  into made.qcow2 --target-is-zero -c -W -t none -T none
+}
+
+@test "into an image that is there: names, snapshots, and bitmaps that are out of date" {
+  make_bitmaps
+  # The name of the backing file stands where bitmaps go.
+  qemu-img create -q -f qcow2 base.qcow2 10M
+  qemu-io -f qcow2 -c 'write -P 8 0 3M' base.qcow2 >/dev/null
+  qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 there.qcow2
+  qemu-img snapshot -c one there.qcow2
+  into there.qcow2
+  [[ $(qemu-img info --output=json there.qcow2 | jq -r '."backing-filename", ."backing-filename-format"') == $'base.qcow2\nqcow2' ]]
+  [[ $(qemu-img info --output=json there.qcow2 | jq -r '.snapshots[].name') == one ]]
+  rm there.qcow2
+  qemu-img create -q -f qcow2 there.qcow2 10M
+  qemu-img bitmap --add there.qcow2 old
+  set_field there.qcow2 autoclear 0
+  into there.qcow2
+}
+
+@test "into an image that is there: what does not go, and changes nothing" {
+  local options size text long
+  make_bitmaps
+  qemu-img create -q -f qcow2 base.qcow2 10M
+  printf -v long './%.0s' {1..100}
+  while IFS='|' read -r options size text; do
+    rm -f there.qcow2
+    # shellcheck disable=SC2086
+    qemu-img create -q -f qcow2 ${options/LONG/$long} there.qcow2 "$size"
+    [[ $text != *persistent* ]] || qemu-img bitmap --add there.qcow2 old
+    cp there.qcow2 before
+    run -1 --separate-stderr imgtool convert -f qcow2 -n -O qcow2 --bitmaps disk.qcow2 there.qcow2
+    expect_message "'there.qcow2' cannot $text"
+    cmp there.qcow2 before
+  done <<'EOF'
+-o compat=0.10|10M|get bitmaps: it is a qcow2 image of version 2
+-o cluster_size=512 -b LONG/base.qcow2 -F qcow2|10M|get bitmaps: there is no room for them in its header
+|11M|get the bitmaps of a disk of another size: it has 11534336 bytes, the source 10485760
+|10M|be written into: it has persistent bitmaps
+EOF
+  truncate -s 10M there.raw
+  run -1 --separate-stderr imgtool convert -f qcow2 -n -O raw --bitmaps disk.qcow2 there.raw
+  expect_message "format driver 'raw' does not support bitmaps"
+}
+
+@test "killed while an image that is there gets bitmaps: it has all of them or none" {
+  require strace
+  export ASAN_OPTIONS=detect_leaks=0 # which a traced program cannot do
+  local call n point nth all=0 none=0
+  make_bitmaps
+  qemu-img create -q -f qcow2 base.qcow2 10M
+  there() {
+    rm -f there.qcow2
+    qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 there.qcow2
+  }
+  there
+  words=("$IMGTOOL" convert --no-sandbox -f qcow2 -m1 -n -O qcow2 --bitmaps disk.qcow2 there.qcow2)
+  strace -f -o trace -e trace=pwrite64,pwritev,pwritev2,fdatasync,fsync "${words[@]}"
+  sed -nE 's/^([0-9]+ +)?([a-z0-9]+)\(.*/\2/p' trace >calls
+  n=$(wc -l <calls)
+  # From before the bits on to the end.
+  for ((point = n - 20; point <= n; point++)); do
+    there
+    call=$(sed -n "${point}p" calls)
+    nth=$(head -n $point calls | grep -cx "$call")
+    strace -f -o /dev/null -e inject="$call:signal=KILL:when=$nth" "${words[@]}" || :
+    qemu-img check -q -f qcow2 there.qcow2 || [[ $? == 3 ]]
+    imgtool check -q -f qcow2 there.qcow2 || [[ $? == 3 ]]
+    [[ $(qemu-img info --output=json there.qcow2 | jq -r '."backing-filename"') == base.qcow2 ]]
+    if [[ $(shown there.qcow2) == null ]]; then
+      none=$((none + 1))
+    else
+      is_copy there.qcow2
+      all=$((all + 1))
+    fi
+  done
+  echo "# $none without bitmaps, $all with all of them"
+  ((none > 5 && all > 0))
+}
+
 @test "a device" {
   require root loop nbdinfo
   make_bitmaps
@@ -191,6 +294,8 @@ no_copy() {
   is_copy "$LOOP"
   imgtool convert --bitmaps -f qcow2 -O qcow2 "$LOOP" new.qcow2
   is_copy new.qcow2
+  qemu-img create -q -f qcow2 "$LOOP" 10M
+  into "$LOOP"
 }
 
 @test "the image does not depend on the number of workers" {
@@ -382,7 +487,6 @@ abandon() {
 --bitmaps -O qcow2 old.qcow2|source lacks bitmap support
 --bitmaps -O qcow2 -o compat=0.10 disk.qcow2|bitmaps are only supported with compatibility level 1.1
 --bitmaps -O qcow2 -l one disk.qcow2|--bitmaps and -l exclude each other
---bitmaps -O qcow2 -n disk.qcow2|--bitmaps with -n is not supported yet
 EOF
   run -1 --separate-stderr imgtool convert --bitmaps -O qcow2 - new.qcow2 <disk.raw
   expect_message "source lacks bitmap support"

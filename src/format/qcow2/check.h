@@ -11,7 +11,6 @@
 #include "format/qcow2/entry.h"
 #include "format/qcow2/qcow2.h"
 
-#define QCOW2_AUTOCLEAR_AT 88
 #define QCOW2_L1_RESERVED G_GUINT64_CONSTANT (0x7f000000000001ff)
 #define QCOW2_L2_RESERVED G_GUINT64_CONSTANT (0x3f000000000001fe)
 #define QCOW2_EXTENDED_L2_RESERVED (QCOW2_L2_RESERVED | 1) /* where subclusters are zero or not */

@@ -4,12 +4,18 @@
  * Source: QEMU docs/interop/qcow2.txt, "Header extensions". */
 #pragma once
 
+#include <glib.h>
+
 #define QCOW2_EXTENSION_END 0u
 #define QCOW2_EXTENSION_BACKING_FORMAT 0xe2792acau
 #define QCOW2_EXTENSION_FEATURE_NAMES 0x6803f857u
 #define QCOW2_EXTENSION_BITMAPS 0x23852875u
 #define QCOW2_EXTENSION_LUKS_HEADER 0x0537be77u
 #define QCOW2_EXTENSION_DATA_FILE_NAME 0x44415441u
+
+/* Where in the extensions, of @length bytes, the last of that type begins (*@is_there), or else the
+ * next one would. */
+gsize qcow2_extension_find (const guint8 *area, gsize length, guint32 type, gboolean *is_there);
 
 /* An entry of the table: what kind of feature, which bit, and the name, filled up with NULs. */
 #define QCOW2_FEATURE_ENTRY 48

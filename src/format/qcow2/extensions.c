@@ -33,6 +33,23 @@ next_extension (const guint8 *area, gsize length, gsize *at, Extension *extensio
   return TRUE;
 }
 
+gsize
+qcow2_extension_find (const guint8 *area, gsize length, guint32 type, gboolean *is_there)
+{
+  Extension extension;
+  gboolean is_bad;
+  gsize begin = 0, found = 0;
+
+  *is_there = FALSE;
+  for (gsize at = 0; next_extension (area, length, &at, &extension, &is_bad); begin = at)
+    if (extension.type == type)
+      {
+        found = begin;
+        *is_there = TRUE;
+      }
+  return *is_there ? found : begin;
+}
+
 /* ---- features ---- */
 
 /* The name of bit @bit of the incompatible features, if @table has it; a new string. */

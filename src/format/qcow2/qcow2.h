@@ -46,6 +46,7 @@
 
 /* autoclear_features */
 #define QCOW2_BITMAPS (G_GUINT64_CONSTANT (1) << 0)
+#define QCOW2_AUTOCLEAR_AT 88 /* of the header */
 #define QCOW2_RAW_DATA_FILE (G_GUINT64_CONSTANT (1) << 1)
 
 typedef enum

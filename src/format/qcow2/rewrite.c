@@ -14,8 +14,6 @@
 #define TABLES_AT 36
 #define TABLES_LENGTH 24
 
-#define AUTOCLEAR_AT 88
-
 /* ---- whether it can be done ---- */
 
 static gboolean
@@ -73,7 +71,8 @@ take_layout (Qcow2Writer *w, const Qcow2 *q, const ImgCreateOptions *options)
                              .compression = (ImgCompression)q->compression,
                              .compression_level = level == G_MAXUINT64 ? 0 : (int)level,
                              .is_compressed = options->is_compressed,
-                             .has_extended_l2 = (q->incompatible & QCOW2_EXTENDED_L2) != 0 };
+                             .has_extended_l2 = (q->incompatible & QCOW2_EXTENDED_L2) != 0,
+                             .has_bitmaps = options->has_bitmaps };
 }
 
 /* What belongs to features that are not known here is out of date once anything is written. */
@@ -84,7 +83,7 @@ clear_unknown (const Qcow2Writer *w, const Qcow2 *q, GError **error)
   guint64 word = GUINT64_TO_BE (known);
 
   return q->version < 3 || known == q->autoclear
-         || (img_file_write (w->file, AUTOCLEAR_AT, &word, sizeof word, error)
+         || (img_file_write (w->file, QCOW2_AUTOCLEAR_AT, &word, sizeof word, error)
              && (!w->is_durable || img_file_flush (w->file, error)));
 }
 
@@ -98,7 +97,8 @@ qcow2_rewrite (ImgDisk *disk, const ImgCreateParams *params, GError **error)
 
   w->previous = previous;
   take_layout (w, q, params->options);
-  if (!check_kind (q, error) || !check_content (disk->previous, &end, error))
+  if (!check_kind (q, error) || (w->layout.has_bitmaps && !qcow2_rewrite_check_room (q, error))
+      || !check_content (disk->previous, &end, error))
     return FALSE;
   w->has_backing = previous->backing.name != NULL;
   w->is_zero = params->is_zero;
@@ -264,9 +264,13 @@ finish_with (Qcow2Writer *w, guint64 l1_offset, guint8 *fields, GError **error)
   g_auto (Qcow2Check) check = { 0 };
 
   q.l1_offset = l1_offset;
+  q.n_bitmaps = w->n_bitmaps;
+  q.bitmap_directory_offset = w->bitmap_directory_offset;
+  q.bitmap_directory_bytes = w->bitmap_directory_bytes;
   img_check_result_init (&result);
   qcow2_check_init (&check, &disk, &params, &result);
-  if (!write_refcounts (w, &check, fields, error) || !switch_over (w, fields, error))
+  if (!write_refcounts (w, &check, fields, error) || !switch_over (w, fields, error)
+      || !qcow2_rewrite_add_bitmaps (w, error))
     return FALSE;
   if (!img_file_is_device (w->file))
     give_back (w, &check);
@@ -280,7 +284,8 @@ qcow2_rewrite_finish (Qcow2Writer *w, guint64 size, GError **error)
   guint8 fields[TABLES_LENGTH];
   guint64 l1_offset;
 
-  if (!complete_l1 (w, size, error) || !write_l1 (w, &l1_offset, error)
+  if (!complete_l1 (w, size, error) || !qcow2_bitmaps_write (w, q->size, error)
+      || !write_l1 (w, &l1_offset, error)
       || (!img_file_is_device (w->file) && !img_file_resize (w->file, w->next, error)))
     return FALSE;
   img_store_be32 (fields, q->l1_entries);

@@ -84,8 +84,8 @@ append_features (GByteArray *area)
   append_extension (area, QCOW2_EXTENSION_FEATURE_NAMES, table, sizeof table);
 }
 
-static void
-append_bitmaps (const Qcow2Writer *w, GByteArray *area)
+void
+qcow2_append_bitmaps (const Qcow2Writer *w, GByteArray *area)
 {
   guint8 data[24] = { 0 };
   if (w->n_bitmaps == 0)
@@ -107,7 +107,7 @@ qcow2_header_write (const Qcow2Writer *w, const Qcow2Places *places, GError **er
 
   append_text (area, QCOW2_EXTENSION_BACKING_FORMAT, w->backing_format);
   append_text (area, QCOW2_EXTENSION_DATA_FILE_NAME, w->data_name);
-  append_bitmaps (w, area);
+  qcow2_append_bitmaps (w, area);
   /* Nice to have, where there is room. */
   if (w->layout.version >= 3 && fields + area->len + features_length + 8 + name_length <= cluster)
     append_features (area);

@@ -137,6 +137,9 @@ typedef struct
 G_GNUC_WARN_UNUSED_RESULT
 guint8 *qcow2_header_write (const Qcow2Writer *w, const Qcow2Places *places, GError **error);
 
+/* The extension that leads to bitmaps, if there are any. */
+void qcow2_append_bitmaps (const Qcow2Writer *w, GByteArray *area);
+
 /* ---- parcel.c, write.c ---- */
 
 extern const ImgParcelFuncs qcow2_parcels;
