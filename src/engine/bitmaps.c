@@ -63,3 +63,24 @@ img_bitmaps_find (const ImgConvertParams *params, ImgDisk *disk, GPtrArray *omis
       return NULL;
   return g_steal_pointer (&bitmaps);
 }
+
+gboolean
+img_bitmaps_any_good (const GPtrArray *bitmaps)
+{
+  for (guint i = 0; bitmaps != NULL && i < bitmaps->len; i++)
+    if (((const ImgBitmap *)bitmaps->pdata[i])->state == IMG_BITMAP_GOOD)
+      return TRUE;
+  return FALSE;
+}
+
+gboolean
+img_bitmaps_check_size (const char *path, guint64 size, guint64 source_size, GError **error)
+{
+  if (size == source_size)
+    return TRUE;
+  g_autofree char *safe = img_text_escape (path, -1);
+  return img_throw (error, IMG_ERROR_FAILED,
+                    "'%s' cannot get the bitmaps of a disk of another size: it has "
+                    "%" G_GUINT64_FORMAT " bytes, the source %" G_GUINT64_FORMAT,
+                    safe, size, source_size);
+}

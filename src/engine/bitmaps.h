@@ -12,3 +12,12 @@
 G_GNUC_WARN_UNUSED_RESULT
 GPtrArray *img_bitmaps_find (const ImgConvertParams *params, ImgDisk *disk, GPtrArray *omissions,
                              GError **error);
+
+/* Whether any of @bitmaps (or NULL) can be copied. */
+gboolean img_bitmaps_any_good (const GPtrArray *bitmaps);
+
+/* Bitmaps are as large as their disk: that of the image at @path, which has @size bytes, must be
+ * like the source's. */
+G_GNUC_WARN_UNUSED_RESULT
+gboolean img_bitmaps_check_size (const char *path, guint64 size, guint64 source_size,
+                                 GError **error);

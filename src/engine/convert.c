@@ -390,11 +390,7 @@ begin_target (const Copy *copy, GPtrArray *disks, GError **error)
       if (backing == NULL)
         return FALSE;
     }
-  if (!img_target_begin (copy->target, backing, error))
-    return FALSE;
-  if (bitmaps != NULL && bitmaps->len > 0)
-    img_disk_keep_bitmaps (img_target_disk (copy->target), bitmaps);
-  return TRUE;
+  return img_target_begin (copy->target, backing, bitmaps, error);
 }
 
 static GVariant *

@@ -8,6 +8,7 @@
 
 #include "base/fd.h"
 #include "base/text.h"
+#include "engine/bitmaps.h"
 #include "engine/obstacle.h"
 #include "engine/overlap.h"
 #include "file/node.h"
@@ -456,20 +457,6 @@ prepare_image (ImgTarget *target, GPtrArray *sources, GError **error)
          && (img_file_is_device (file_of (target)) || make_empty (target, error));
 }
 
-/* Bitmaps are as large as their disk. */
-static gboolean
-check_bitmaps (const ImgTarget *target, GError **error)
-{
-  if (!target->params->create.has_bitmaps || target->size == target->previous.size)
-    return TRUE;
-  g_autofree char *safe = img_text_escape (target->params->target->path, -1);
-  return img_throw (
-      error, IMG_ERROR_FAILED,
-      "'%s' cannot get the bitmaps of a disk of another size: it has %" G_GUINT64_FORMAT
-      " bytes, the source %" G_GUINT64_FORMAT,
-      safe, target->previous.size, target->size);
-}
-
 /* The image that is there, to be written into. */
 static gboolean
 prepare_existing (ImgTarget *target, GPtrArray *sources, GError **error)
@@ -485,8 +472,7 @@ prepare_existing (ImgTarget *target, GPtrArray *sources, GError **error)
   open_params.policy.max_size = 0;
   return img_open_chain_in (target->file, params->target->format, IMG_USE_CONVERT_FROM,
                             &open_params, sources, &target->previous, error)
-         && check_room (target, target->size, target->previous.size, error)
-         && check_bitmaps (target, error);
+         && check_room (target, target->size, target->previous.size, error);
 }
 
 /* Nothing that is there changes before all else is known to be possible. */
@@ -527,29 +513,38 @@ create_disk (ImgTarget *target, ImgDisk *backing, GError **error)
 }
 
 static ImgDisk *
-rewrite_disk (ImgTarget *target, GError **error)
+rewrite_disk (ImgTarget *target, gboolean has_bitmaps, GError **error)
 {
   const ImgConvertParams *params = target->params;
-  ImgCreateParams create = { .options = &params->create,
+  ImgCreateOptions options = params->create;
+  ImgCreateParams create = { .options = &options,
                              .size = target->size,
                              .is_in_place = TRUE,
                              .is_durable = params->is_durable,
                              .is_zero = params->target_is_zero,
                              .sparse_size = params->copy.sparse_size };
-  ImgDisk *previous = img_chain_open (&target->previous, error);
 
+  options.has_bitmaps = has_bitmaps;
+  if (has_bitmaps
+      && !img_bitmaps_check_size (params->target->path, target->previous.size, target->size, error))
+    return NULL;
+  ImgDisk *previous = img_chain_open (&target->previous, error);
   return previous == NULL ? NULL : img_disk_rewrite (previous, &create, error);
 }
 
 gboolean
-img_target_begin (ImgTarget *target, ImgDisk *backing, GError **error)
+img_target_begin (ImgTarget *target, ImgDisk *backing, GPtrArray *bitmaps, GError **error)
 {
   g_autoptr (ImgDisk) owned = backing;
+  gboolean has_bitmaps = img_bitmaps_any_good (bitmaps);
 
-  if (target->disk == NULL)
-    target->disk = target->previous.members != NULL
-                       ? rewrite_disk (target, error)
-                       : create_disk (target, g_steal_pointer (&owned), error);
+  if (target->disk != NULL)
+    return TRUE;
+  target->disk = target->previous.members != NULL
+                     ? rewrite_disk (target, has_bitmaps, error)
+                     : create_disk (target, g_steal_pointer (&owned), error);
+  if (target->disk != NULL && has_bitmaps)
+    img_disk_keep_bitmaps (target->disk, bitmaps);
   return target->disk != NULL;
 }
 

@@ -15,10 +15,11 @@ ImgTarget *img_target_open (const ImgConvertParams *params, guint64 size, GPtrAr
                             ImgConvertResult *result, GError **error);
 
 /* In the process that writes: have a disk to write to. A new image has @backing (taken over, also
- * on failure; or NULL) behind it. An image that is there, and cannot be written into, is not
- * changed before that is known. */
+ * on failure; or NULL) behind it, and gets copies of those of @bitmaps (ImgBitmap; or NULL) that
+ * are good. An image that is there, and cannot be written into, is not changed before that is
+ * known. */
 G_GNUC_WARN_UNUSED_RESULT
-gboolean img_target_begin (ImgTarget *target, ImgDisk *backing, GError **error);
+gboolean img_target_begin (ImgTarget *target, ImgDisk *backing, GPtrArray *bitmaps, GError **error);
 
 /* In the process that writes: from now on the target is changed, which the other is told by a note
  * without a text. */

@@ -321,6 +321,27 @@ EOT
 EOT
 }
 
+@test "a LUKS header that is not there: what may be its keys is not freed" {
+  qemu-img create -q --object secret,id=key,data=geheim -f qcow2 \
+    -o encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10 disk.qcow2 1M
+  at=$(LC_ALL=C grep -obUaP '\x05\x37\xbe\x77\0\0\0\x10' disk.qcow2 | LC_ALL=C sed 's|:.*||;q')
+  size=$(stat -c %s disk.qcow2)
+  truncate -s +65536 disk.qcow2
+  cp disk.qcow2 whole.qcow2
+  for length in 4096 100; do
+    cp whole.qcow2 disk.qcow2
+    put disk.qcow2 $((at + 8)) 8 "$size"
+    put disk.qcow2 $((at + 16)) 8 $length
+    for what in leaks all; do
+      run -2 --separate-stderr imgtool check -r $what --output=json disk.qcow2
+      jq -e '.["finding-counts"].header == 1 and (has("leaks-fixed") | not)' <<<"$output"
+    done
+    put disk.qcow2 $((at + 8)) 8 "$(get whole.qcow2 $((at + 8)) 8)"
+    put disk.qcow2 $((at + 16)) 8 "$(get whole.qcow2 $((at + 16)) 8)"
+    run -0 imgtool check -r all disk.qcow2
+  done
+}
+
 @test "the mark of a raw data file where there is none: qemu-img does not open that" {
   make_image
   set_field disk.qcow2 autoclear 2

@@ -245,9 +245,32 @@ into() {
 |11M|get the bitmaps of a disk of another size: it has 11534336 bytes, the source 10485760
 |10M|be written into: it has persistent bitmaps
 EOF
+  # Where the name of the backing file follows without an end of the extensions it cannot be moved.
+  qemu-img create -q -f qcow2 -b base.qcow2 -F qcow2 there.qcow2
+  printf base.qcow2 | dd of=there.qcow2 bs=1 seek=128 conv=notrunc status=none
+  set_field there.qcow2 backing_offset 128
+  qemu-img check -q there.qcow2
+  run -1 --separate-stderr imgtool convert -f qcow2 -n -O qcow2 --bitmaps disk.qcow2 there.qcow2
+  expect_message "there is no room for them in its header"
+  # Of two extensions that are out of date both would be read.
+  qemu-img create -q -f qcow2 there.qcow2 10M
+  for at in 112 144; do
+    put there.qcow2 $at 8 $((0x2385287500000018))
+    put there.qcow2 $((at + 8)) 8 0
+    put there.qcow2 $((at + 16)) 8 0
+    put there.qcow2 $((at + 24)) 8 0
+  done
+  put there.qcow2 176 8 0
+  run -1 --separate-stderr imgtool convert -f qcow2 -n -O qcow2 --bitmaps disk.qcow2 there.qcow2
+  expect_message "there is no room for them in its header"
   truncate -s 10M there.raw
   run -1 --separate-stderr imgtool convert -f qcow2 -n -O raw --bitmaps disk.qcow2 there.raw
   expect_message "format driver 'raw' does not support bitmaps"
+  # Without any to be copied nothing is in the way.
+  qemu-img create -q -f qcow2 plain.qcow2 10M
+  rm there.qcow2
+  qemu-img create -q -f qcow2 there.qcow2 11M
+  run -0 imgtool convert -f qcow2 -n -O qcow2 --bitmaps plain.qcow2 there.qcow2
 }
 
 @test "killed while an image that is there gets bitmaps: it has all of them or none" {
@@ -506,12 +529,12 @@ EOF
     # qemu-img reads zeros where there is no file, and tells nobody.
     [[ $text == truncated ]] || refute qemu-img convert --bitmaps -O qcow2 disk.qcow2 theirs.qcow2
   done <<EOF
-$TABLE 8 0 the size or place of its bitmap 'every write' makes no sense
+$TABLE 8 0 the place of its bitmap 'every write' makes no sense
 $TABLE 8 $(($(table disk.qcow2) + 512)) its bitmap table cannot begin at offset
 $TABLE 8 1<<62 truncated
-$TABLE_ENTRIES 4 0 the size or place of its bitmap 'every write' makes no sense
-$TABLE_ENTRIES 4 2 the size or place of its bitmap 'every write' makes no sense
-$TABLE_ENTRIES 4 0xffffffff the size or place of its bitmap 'every write' makes no sense
+$TABLE_ENTRIES 4 0 the place of its bitmap 'every write' makes no sense
+$TABLE_ENTRIES 4 2 the size of its bitmap 'every write' makes no sense
+$TABLE_ENTRIES 4 0xffffffff the size of its bitmap 'every write' makes no sense
 $FLAGS 4 8 the flags of its bitmap 'every write' makes no sense
 $FLAGS 4 0x80000002 the flags of its bitmap 'every write' makes no sense
 $TYPE 1 0 an entry of its bitmap directory makes no sense

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/bytes.h"
+#include "base/size.h"
 #include "base/text.h"
 #include "format/qcow2/bitmap-entry.h"
 #include "format/qcow2/qcow2.h"
@@ -110,8 +111,11 @@ static gboolean
 check (const Qcow2 *q, const Qcow2Bitmap *bitmap, guint64 *taken, GError **error)
 {
   const char *wrong = qcow2_bitmap_wrong (q, &bitmap->entry);
-  guint64 entries = bitmap->entry.table_entries;
+  guint64 bytes = img_bitmap_bytes (&bitmap->shown, q->size);
+  guint64 entries = img_size_divide_up (bytes, q->cluster_size);
 
+  if (wrong == NULL && (bytes > QCOW2_MAX_BITMAP_BYTES || bitmap->entry.table_entries != entries))
+    wrong = "size";
   if (wrong != NULL)
     return throw_bad (q, bitmap, wrong, error);
   return qcow2_check_table (q, "bitmap table", bitmap->entry.table_offset, entries, 8, G_MAXINT64,

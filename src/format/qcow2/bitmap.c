@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/size.h"
 #include "format/qcow2/bitmap-entry.h"
+#include "format/qcow2/entry.h"
 #include "format/qcow2/qcow2.h"
 #include "format/qcow2/scan.h"
 
@@ -36,21 +38,30 @@ qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GEr
   return g_steal_pointer (&name);
 }
 
+/* How many entries the table has, and *@bytes the bitmap, of a disk of @size bytes. */
+static guint64
+count_entries (const Qcow2 *q, const Qcow2BitmapEntry *entry, guint64 size, guint64 *bytes)
+{
+  *bytes = img_size_divide_up (img_size_divide_up (size, (guint64)1 << entry->granularity_bits), 8);
+  return img_size_divide_up (*bytes, q->cluster_size);
+}
+
 const char *
 qcow2_bitmap_wrong (const Qcow2 *q, const Qcow2BitmapEntry *entry)
 {
-  guint64 bits = q->size >> entry->granularity_bits, bytes, entries;
+  guint64 bytes, whole_bytes;
+  guint64 entries = count_entries (q, entry, q->size, &bytes);
+  /* QEMU has disks of whole sectors. */
+  guint64 of_sectors
+      = count_entries (q, entry, q->size / QCOW2_SECTOR * QCOW2_SECTOR, &whole_bytes);
 
-  if ((q->size & ((G_GUINT64_CONSTANT (1) << entry->granularity_bits) - 1)) != 0)
-    bits++;
-  bytes = bits / 8 + (bits % 8 != 0 ? 1 : 0);
-  entries = bytes / q->cluster_size + (bytes % q->cluster_size != 0 ? 1 : 0);
   if ((entry->flags & ~QCOW2_BITMAP_KNOWN_FLAGS) != 0)
     return "flags";
   if (entry->table_offset == 0 || entry->table_entries == 0)
     return "place";
   if ((entry->flags & QCOW2_BITMAP_IN_USE) == 0
-      && (bytes > QCOW2_MAX_BITMAP_BYTES || entry->table_entries != entries))
+      && (whole_bytes > QCOW2_MAX_BITMAP_BYTES
+          || (entry->table_entries != entries && entry->table_entries != of_sectors)))
     return "size";
   return NULL;
 }

@@ -103,6 +103,7 @@ check_bitmap (Qcow2Check *check, const Qcow2BitmapEntry *entry, guint64 offset, 
   ImgFindingPlace place = { .host_offset = offset };
   g_autofree char *safe = img_text_escape (name, -1);
 
+  check->n_lost += wrong == NULL ? 0 : 1;
   if (wrong != NULL)
     img_check_note (check->result, IMG_FINDING_BITMAP, 1, &place,
                     " the %s of bitmap '%s' cannot be right", wrong, safe);
@@ -132,7 +133,8 @@ check_bitmaps (Qcow2Check *check, GError **error)
       if (name == NULL)
         return FALSE;
       check_bitmap (check, &entry, offset, name, digests);
-      if (!check_bitmap_table (check, entry.table_offset, entry.table_entries, name, error))
+      if (entry.table_offset != 0
+          && !check_bitmap_table (check, entry.table_offset, entry.table_entries, name, error))
         return FALSE;
     }
   return TRUE;
@@ -140,21 +142,26 @@ check_bitmaps (Qcow2Check *check, GError **error)
 
 /* ---- encryption ---- */
 
+/* Where there is no LUKS header, it is somewhere else, and its keys with it. */
 static gboolean
 check_encryption (Qcow2Check *check, GError **error)
 {
   const Qcow2 *q = check->q;
   ImgFindingPlace place = { .host_offset = q->luks_offset };
-  gboolean is_good;
+  gboolean is_there, is_good = FALSE;
 
+  if (q->crypt != QCOW2_CRYPT_LUKS)
+    return TRUE;
   qcow2_check_refer_metadata (check, "LUKS header", q->luks_offset, q->luks_length, 1, NULL);
-  if (check->file_size < QCOW2_LUKS_FIELDS || q->luks_offset > check->file_size - QCOW2_LUKS_FIELDS)
-    return TRUE; /* was said */
-  if (!qcow2_crypt_check (q, &is_good, error))
+  is_there = q->luks_length >= QCOW2_LUKS_FIELDS && check->file_size >= QCOW2_LUKS_FIELDS
+             && q->luks_offset <= check->file_size - QCOW2_LUKS_FIELDS;
+  if (is_there && !qcow2_crypt_check (q, &is_good, error))
     return FALSE;
-  if (!is_good)
-    img_check_note (check->result, IMG_FINDING_HEADER, 1, &place,
-                    " in header: what it points to is not a LUKS header");
+  if (is_good)
+    return TRUE;
+  check->n_lost++;
+  img_check_note (check->result, IMG_FINDING_HEADER, 1, &place,
+                  " in header: what it points to is not a LUKS header");
   return TRUE;
 }
 

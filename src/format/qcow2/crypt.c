@@ -60,9 +60,6 @@ qcow2_crypt_check (const Qcow2 *q, gboolean *is_good, GError **error)
 {
   guint8 header[QCOW2_LUKS_FIELDS];
 
-  *is_good = TRUE;
-  if (q->crypt != QCOW2_CRYPT_LUKS)
-    return TRUE;
   if (!img_file_read (q->file, q->luks_offset, header, sizeof header, error))
     return FALSE;
   *is_good = is_luks (header);

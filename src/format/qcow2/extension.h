@@ -13,9 +13,9 @@
 #define QCOW2_EXTENSION_LUKS_HEADER 0x0537be77u
 #define QCOW2_EXTENSION_DATA_FILE_NAME 0x44415441u
 
-/* Where in the extensions, of @length bytes, the last of that type begins (*@is_there), or else the
- * next one would. */
-gsize qcow2_extension_find (const guint8 *area, gsize length, guint32 type, gboolean *is_there);
+/* Where in the extensions, of @length bytes, the first of that type begins, or if *@n (how many of
+ * them there are) is 0 the next one would. */
+gsize qcow2_extension_find (const guint8 *area, gsize length, guint32 type, guint *n);
 
 /* An entry of the table: what kind of feature, which bit, and the name, filled up with NULs. */
 #define QCOW2_FEATURE_ENTRY 48

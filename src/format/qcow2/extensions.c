@@ -34,20 +34,17 @@ next_extension (const guint8 *area, gsize length, gsize *at, Extension *extensio
 }
 
 gsize
-qcow2_extension_find (const guint8 *area, gsize length, guint32 type, gboolean *is_there)
+qcow2_extension_find (const guint8 *area, gsize length, guint32 type, guint *n)
 {
   Extension extension;
   gboolean is_bad;
   gsize begin = 0, found = 0;
 
-  *is_there = FALSE;
+  *n = 0;
   for (gsize at = 0; next_extension (area, length, &at, &extension, &is_bad); begin = at)
-    if (extension.type == type)
-      {
-        found = begin;
-        *is_there = TRUE;
-      }
-  return *is_there ? found : begin;
+    if (extension.type == type && ++*n == 1)
+      found = begin;
+  return *n > 0 ? found : begin;
 }
 
 /* ---- features ---- */

@@ -186,7 +186,8 @@ gboolean qcow2_bitmaps_describe (const Qcow2 *q, ImgFact *facts, GError **error)
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_crypt_describe (const Qcow2 *q, ImgFact *facts, GError **error);
 
-/* Whether what the header says about that is so: QCOW2_LUKS_FIELDS bytes must be in the file. */
+/* Whether there is a LUKS header where the image says so; QCOW2_LUKS_FIELDS bytes must be in the
+ * file. */
 G_GNUC_WARN_UNUSED_RESULT
 gboolean qcow2_crypt_check (const Qcow2 *q, gboolean *is_good, GError **error);
 

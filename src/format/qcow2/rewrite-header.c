@@ -44,6 +44,7 @@ static gboolean
 find_room (const Qcow2 *q, Room *room, GError **error)
 {
   gsize cluster = (gsize)q->cluster_size, length = (gsize)MIN (cluster, img_file_size (q->file));
+  guint n;
 
   room->head = img_buffer_alloc0 (cluster, img_file_path (q->file), error);
   if (room->head == NULL || !img_file_read (q->file, 0, room->head, length, error))
@@ -55,18 +56,23 @@ find_room (const Qcow2 *q, Room *room, GError **error)
     return throw_room (q, error);
   guint64 at = q->header_length
                + qcow2_extension_find (room->head + q->header_length, end - q->header_length,
-                                       QCOW2_EXTENSION_BITMAPS, &room->is_there);
+                                       QCOW2_EXTENSION_BITMAPS, &n);
+  guint64 needed = at + EXTENSION_LENGTH + EXTENSION_HEAD;
   room->extension_at = at;
-  if (room->is_there)
-    return at + EXTENSION_LENGTH <= end
+  room->is_there = n > 0;
+  /* Of several all would be read once there are bitmaps. */
+  if (n > 0)
+    return n == 1 && at + EXTENSION_LENGTH <= end
                    && img_load_be32 (room->head + at + 4) == EXTENSION_LENGTH - EXTENSION_HEAD
                ? TRUE
                : throw_room (q, error);
-  guint64 needed = at + EXTENSION_LENGTH + EXTENSION_HEAD;
   if (name_at == 0 || needed <= name_at)
     return needed <= cluster ? TRUE : throw_room (q, error);
+  /* The old name is not read as an extension while only an end stands before it. */
   room->name_to = MAX (needed, name_end);
-  return room->name_to + (name_end - name_at) <= cluster ? TRUE : throw_room (q, error);
+  return at + EXTENSION_HEAD <= name_at && room->name_to + (name_end - name_at) <= cluster
+             ? TRUE
+             : throw_room (q, error);
 }
 
 gboolean
