@@ -18,8 +18,10 @@ command_sources() {
   qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2
   cp disk.qcow2 corrupt.qcow2
   put corrupt.qcow2 "$(refcount_at corrupt.qcow2 "$(data_cluster corrupt.qcow2 0)")" 2 0
-  # The locks on disk.qcow2 while the command of a guard runs.
-  printf '%s\n' '#!/bin/sh' "sed -n 's/^[0-9]*: \\(.*:$(stat -c %i disk.qcow2) .*\\)/\\1/p' /proc/locks" |
+  # The locks on disk.qcow2 while the command of a guard runs. One look at /proc/locks may miss some,
+  # if others come and go meanwhile.
+  printf '%s\n' '#!/bin/sh' 'for look in 1 2 3 4; do' \
+    "sed -n 's/^[0-9]*: \\(.*:$(stat -c %i disk.qcow2) .*\\)/\\1/p' /proc/locks" 'done | sort -u' |
     tee show-locks >/dev/null
   chmod +x show-locks
   sync ./*.qcow2 # or their size on the disk changes while it is told
