@@ -42,7 +42,9 @@ qcow2_bitmap_take (const Qcow2 *q, Qcow2Scan *scan, Qcow2BitmapEntry *entry, GEr
 static guint64
 count_entries (const Qcow2 *q, const Qcow2BitmapEntry *entry, guint64 size, guint64 *bytes)
 {
-  *bytes = img_size_divide_up (img_size_divide_up (size, (guint64)1 << entry->granularity_bits), 8);
+  const ImgBitmap bitmap = { .granularity_bits = entry->granularity_bits };
+
+  *bytes = img_bitmap_bytes (&bitmap, size);
   return img_size_divide_up (*bytes, q->cluster_size);
 }
 
