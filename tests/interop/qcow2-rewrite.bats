@@ -254,6 +254,29 @@ refuses() {
   done
 }
 
+@test "snapshots that cannot be read any more in the end are not given up" {
+  require strace
+  export ASAN_OPTIONS=detect_leaks=0 # which a traced program cannot do
+  local at nth
+  source_disk source.raw 6291456
+  imgtool convert -f raw -O qcow2 source.raw disk.qcow2
+  qemu-img snapshot -c kept disk.qcow2
+  cp disk.qcow2 there.qcow2
+  head -c 6M /dev/urandom >new.raw
+  words=("$IMGTOOL" convert --no-sandbox -m1 -f raw -n -O qcow2 new.raw there.qcow2)
+  strace -f -o trace -P there.qcow2 -e trace=preadv2 "${words[@]}"
+  at=$(od -An -tu1 -j 64 -N 8 disk.qcow2 | awk '{ for (i = 1; i <= 8; i++) n = n * 256 + $i; print n }')
+  # The last time, when all references are counted.
+  nth=$(sed -n "/ $at, 0) = /=" trace | tail -n 1)
+  ((nth > 1))
+  cp disk.qcow2 there.qcow2
+  run -1 --separate-stderr strace -f -o trace -P there.qcow2 -e inject=preadv2:error=EIO:when="$nth" "${words[@]}"
+  expect_message "failed to read the snapshot table"
+  qemu-img check -q -f qcow2 there.qcow2 || [[ $? == 3 ]]
+  imgtool convert -l kept there.qcow2 kept.raw
+  cmp kept.raw source.raw
+}
+
 @test "what was there before gives its space back" {
   source_disk source.raw 16777216
   imgtool convert -f raw -O qcow2 source.raw disk.qcow2

@@ -4,7 +4,8 @@
 #
 # As sweep.bats, of what writes qcow2 images: plain, compressed, over a backing file, with a data
 # file, created empty; to new and old targets, in place, and to a block device. Exit status 0 only
-# with the right image; whatever else happens, nothing that opens as an image and is not whole.
+# with the right image; whatever else happens, nothing that opens as an image and is not whole. "make
+# check" takes some of the points, "make check-sweep" all.
 
 load ../cli/lib
 load lib-safety
@@ -13,6 +14,7 @@ load sweep-qcow2
 
 CHANGES='p?write.*|ftruncate|fallocate|fsync|rename.*|link.*'
 SIZE=() LOOP=
+step 37
 
 # errors KIND: each call fails, with the errors that it can have
 errors() {
@@ -39,28 +41,32 @@ errors() {
 kills() {
   require strace
   record "$1"
-  kill_sweep "$1"
+  if [[ ${SWEEP-} == long ]]; then
+    kill_sweep "$1"
+  else
+    kill_sweep "$1" "$CHANGES|fcntl"
+  fi
 }
 
 @test "sweep: each call fails, to a new qcow2 image" {
   require qemu-img
   qcow2_sources
   errors new
-  sweep_verdict 40
+  sweep_verdict 7
 }
 
 @test "sweep: each call fails, to a compressed image over an old one" {
   require qemu-img
   qcow2_sources -c -o cluster_size=4k
   errors old
-  sweep_verdict 40
+  sweep_verdict 8
 }
 
 @test "sweep: each call fails, writing a qcow2 image in place" {
   require qemu-img
   qcow2_sources
   errors in-place
-  sweep_verdict 30
+  sweep_verdict 6
 }
 
 @test "sweep: each call fails, writing a qcow2 image to a block device" {
@@ -68,7 +74,7 @@ kills() {
   qcow2_sources -c
   sweep_device
   errors device
-  sweep_verdict 5
+  sweep_verdict 2
 }
 
 @test "sweep: each call fails, to an image with a backing file" {
@@ -76,7 +82,7 @@ kills() {
   numbered base.raw 1 3
   qcow2_sources -B ../base.raw -F raw
   errors new
-  sweep_verdict 30
+  sweep_verdict 7
 }
 
 @test "sweep: each call fails, to an image with a data file" {
@@ -85,7 +91,7 @@ kills() {
   for kind in new in-place; do
     errors $kind
   done
-  sweep_verdict 60
+  sweep_verdict 15
 }
 
 @test "sweep: each call fails, from a qcow2 image to a compressed one and to an overlay" {
@@ -93,12 +99,11 @@ kills() {
   numbered base.raw 1 3
   sweep_sources
   qcow2_source
-  step 5
   qcow2_sources -c
   errors old
   qcow2_sources -B ../base.raw -F raw
   errors new
-  sweep_verdict 40
+  sweep_verdict 15
 }
 
 @test "sweep: killed before each call, from a qcow2 image to a compressed one and to an overlay" {
@@ -106,12 +111,46 @@ kills() {
   numbered base.raw 1 3
   sweep_sources
   qcow2_source
-  step 5
   qcow2_sources -c
   kills old
   qcow2_sources -B ../base.raw -F raw
   kills new
-  sweep_verdict 40
+  sweep_verdict 9
+}
+
+# source_with_bitmaps: a qcow2 image
+source_with_bitmaps() {
+  sweep_sources
+  qcow2_source
+  for name in b0 b1; do
+    qemu-img bitmap --add -g 32k src.qcow2 $name
+    qemu-io -f qcow2 -c "write -q -s piece 0 64k" src.qcow2
+  done
+  cp src.qcow2 src.qcow2.copy
+}
+
+@test "sweep: each call fails, into an image that is there, with bitmaps and without" {
+  require qemu-img jq
+  sweep_sources
+  qcow2_into
+  errors into
+  rm -r work
+  source_with_bitmaps
+  qcow2_into --bitmaps
+  errors into
+  sweep_verdict 18
+}
+
+@test "sweep: killed before each call, into an image that is there, with bitmaps and without" {
+  require qemu-img jq
+  sweep_sources
+  qcow2_into
+  kills into
+  rm -r work
+  source_with_bitmaps
+  qcow2_into --bitmaps
+  kills into
+  sweep_verdict 9
 }
 
 # creating FORMAT: an empty image
@@ -139,7 +178,7 @@ right_raw() {
     errors new
     errors old
   done
-  sweep_verdict 40
+  sweep_verdict 30
 }
 
 @test "sweep: killed before each call, creating an empty image" {
@@ -149,7 +188,7 @@ right_raw() {
     kills new
     kills old
   done
-  sweep_verdict 40
+  sweep_verdict 15
 }
 
 @test "sweep: killed before each call, qcow2, to a new target and in place" {
@@ -157,7 +196,7 @@ right_raw() {
   qcow2_sources -c -o cluster_size=4k
   kills new
   kills in-place
-  sweep_verdict 60
+  sweep_verdict 7
 }
 
 @test "sweep: killed before each call, qcow2, to a block device and with a data file" {
@@ -169,7 +208,7 @@ right_raw() {
   right_image
   sweep_device
   [[ ${SWEEP-} != long ]] || kills device
-  sweep_verdict 60
+  sweep_verdict 10
 }
 
 @test "a copy in place that fails at its very end leaves no image" {

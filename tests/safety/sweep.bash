@@ -129,7 +129,7 @@ judge() {
     FAILED=$((FAILED + 1))
     case $kind:$fate in
       *:"plausible wreck"*) finding "$point" "$fate" ;;
-      new:"no target" | old:"old target intact" | in-place:* | device:* | stdout:*) ;;
+      new:"no target" | old:"old target intact" | in-place:* | into:* | device:* | stdout:*) ;;
       # It has its name already, and says that this may not last.
       *:"target complete") grep -q 'power' copy.err || finding "$point" "$fate" ;;
       *) finding "$point" "$fate" ;;
@@ -181,11 +181,12 @@ sweep() {
   done
 }
 
-# kill_sweep KIND: SIGKILL before each call. Then the next copy must do well.
+# kill_sweep KIND [CALL-PATTERN]: SIGKILL before each call. Then the next copy must do well.
 kill_sweep() {
-  local kind=$1 name n first last fate
+  local kind=$1 pattern=${2:-.*} name n first last fate
   copy_words "$kind"
   for name in "${!CALLS[@]}"; do
+    [[ $name =~ ^($pattern)$ ]] || continue
     read -r first last <<<"${CALLS[$name]}"
     for ((n = first; n <= last; n += STEP)); do
       reset_target "$kind"
@@ -203,9 +204,11 @@ after_kill() {
   local fate
   fate=$(target_fate "$1")
   case $1:$fate in
-    in-place:*target* | device:*target* | *:"target complete" | new:"no target" | old:"old target intact") ;;
+    in-place:*target* | into:*target* | device:*target* | *:"target complete" | new:"no target" | old:"old target intact") ;;
     *) finding "$2" "$fate" ;;
   esac
+  # What is complete may be no target for another copy: it has bitmaps.
+  [[ $1:$fate != "into:target complete" ]] || return 0
   code=0
   "${WORDS[@]}" >copy.out 2>copy.err </dev/null || code=$?
   [[ $code == 0 && $(target_fate "$1") == "target complete" ]] ||

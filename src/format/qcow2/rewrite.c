@@ -211,6 +211,26 @@ write_plan (Qcow2Writer *w, const ImgPlan *plan, guint8 *fields, GError **error)
   return TRUE;
 }
 
+/* All that is in use must be found, or what a snapshot has would be free: once more, now that there
+ * is the new L1 table. */
+static gboolean
+knows_uses (const Qcow2Check *check, GError **error)
+{
+  const ImgCheckResult *result = check->result;
+  const char *reason = NULL;
+
+  if (check->n_lost == 0 && result->errors == 0)
+    return TRUE;
+  for (guint i = 0; i < result->findings->len && reason == NULL; i++)
+    {
+      const ImgFinding *finding = result->findings->pdata[i];
+      if (img_finding_class (finding->kind) == IMG_FINDING_IS_ERROR)
+        reason = finding->text;
+    }
+  return img_throw (error, IMG_ERROR_FAILED, "'%s': what is in use cannot be found again%s%s",
+                    check->q->safe_path, reason == NULL ? "" : ":", reason == NULL ? "" : reason);
+}
+
 /* Count all references anew, with the new L1 table in place of the old one, and write what comes of
  * it behind all else. */
 static gboolean
@@ -218,7 +238,7 @@ write_refcounts (Qcow2Writer *w, Qcow2Check *check, guint8 *fields, GError **err
 {
   g_autoptr (ImgPlan) plan = img_plan_new ();
 
-  if (!qcow2_check_run (check, error))
+  if (!qcow2_check_run (check, error) || !knows_uses (check, error))
     return FALSE;
   check->n_clusters = w->next >> w->layout.cluster_bits;
   return qcow2_repair_rebuild (check, plan, error)
