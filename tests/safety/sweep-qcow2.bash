@@ -25,6 +25,7 @@ right_image() {
   qemu-img check -q -f qcow2 work/t.raw
   [[ ${HOW[0]} == create ]] || qemu-img compare -q -f qcow2 -F raw work/t.raw src.raw
   mv work/t.raw work.want
+  WANT_SIZE=$(stat -c %s work.want)
 }
 
 # sweep_device: TARGET is a block device from now on, in memory where that is possible: it is flushed
@@ -110,10 +111,8 @@ is_whole() {
 
 # target_fate KIND: in the words of fate(), and "plausible wreck" for what opens and is wrong
 target_fate() {
-  local size
   [[ -e $TARGET ]] || { echo "no target" && return; }
-  size=$(stat -c %s work.want)
-  if cmp -s ${LOOP:+-n "$size"} work.want "$TARGET" && { [[ ! $DATA ]] || cmp -s "$DATA" data.want; }; then
+  if cmp -s ${LOOP:+-n "$WANT_SIZE"} work.want "$TARGET" && { [[ ! $DATA ]] || cmp -s "$DATA" data.want; }; then
     echo "target complete"
   elif [[ $1 == into ]]; then
     fate_into

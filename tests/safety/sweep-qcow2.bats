@@ -22,7 +22,8 @@ errors() {
   record "$1"
   case ${SWEEP-}:$1 in
     long:*)
-      sweep "$1" '.*' error=EIO error=ENOSPC error=EINTR error=EACCES error=ENOMEM error=EDQUOT
+      sweep "$1" '.*' error=EIO error=EINTR
+      sweep "$1" "$CHANGES|openat|copy_file_range" error=ENOSPC error=EACCES error=ENOMEM error=EDQUOT
       sweep "$1" 'pread.*|pwrite.*' retval=0
       ;;
     *:device) # each try takes its time

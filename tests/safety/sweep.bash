@@ -104,6 +104,18 @@ record() {
     }' trace.log)
 }
 
+# slurp FILE: its content in REPLY, without a process more: there are thousands of points
+slurp() {
+  IFS= read -r -d '' REPLY <"$1" || :
+}
+
+# leaks_were_sought: a sanitizer's own calls fail too; without its options it looks for leaks, which
+# strace prevents
+leaks_were_sought() {
+  slurp copy.err
+  [[ $REPLY == *LeakSanitizer* ]]
+}
+
 finding() {
   FINDINGS+=("$1: exit $code, $2; $(head -n 1 copy.err)")
 }
@@ -118,8 +130,7 @@ target_fate() {
 # judge KIND POINT CALL: after a fault in CALL
 judge() {
   local kind=$1 point=$2 call=$3 fate
-  # A sanitizer's own calls fail too: without its options it looks for leaks, which strace prevents.
-  ! grep -q LeakSanitizer copy.err || return 0
+  ! leaks_were_sought || return 0
   fate=$(target_fate "$kind")
   if ((code >= 124)) && ! out_of_memory; then
     finding "$point" "a signal or a hang"
@@ -173,7 +184,8 @@ sweep() {
       for ((n = first; n < first + 400 * STEP; n += STEP)); do
         reset_target "$kind"
         traced -e "trace=$name" ${TRACE[@]:+--seccomp-bpf} -e "inject=$name:$fault:when=$n" -- "${WORDS[@]}"
-        grep -q INJECTED trace.log || { ((n > last)) && break || continue; }
+        slurp trace.log
+        [[ $REPLY == *INJECTED* ]] || { ((n > last)) && break || continue; }
         POINTS=$((POINTS + 1))
         judge "$kind" "$kind, $name #$n $fault" "$name"
       done
