@@ -4,6 +4,7 @@
 
 load ../cli/lib
 load lib-lab
+load hosts
 
 LAB=${IMGTOOL_LAB:-${IMGTOOL%/*}/tests/lab}
 
@@ -284,19 +285,7 @@ warns() {
 
 @test "two imgtools and a qemu-io on two mounts: never two writers where one is imgtool" {
   serve_disk right
-  export ROUNDS=${LAB_ROUNDS:-10}
-  # Whoever is in makes a folder; finding it there already is an overlap.
-  inside='mkdir in 2>/dev/null || echo overlap >>overlaps; sleep 0.00$((RANDOM % 10)); rmdir in'
-  start one bash -c "for ((i = 0; i < ROUNDS; i++)); do
-    '$IMGTOOL' lock --write --wait=30 a/disk.raw -- bash -c '$inside' || echo failed >>overlaps; done; echo done"
-  start two bash -c "for ((i = 0; i < ROUNDS; i++)); do
-    '$IMGTOOL' lock --write --wait=30 --locking=posix b/disk.raw -- bash -c '$inside' || echo failed >>overlaps; done; echo done"
-  start three bash -c "for ((i = 0; i < ROUNDS; i++)); do
-    qemu-io -f raw -c 'write 0 512' -c 'sleep 5' b/disk.raw; done; echo done"
-  for name in one two three; do
-    wait_for $((20 + ROUNDS * 2)) said_or_died $name '^done'
-    grep -q '^done' "$HOLD/$name.out"
-  done
+  contend --locking=posix
   expect_no_overlaps
 }
 
