@@ -86,8 +86,8 @@ find_size (char **operands, ImgCreateOptions *create, GError **error)
   g_autofree char *safe = img_text_escape (operands[1], -1);
   return img_size_parse (operands[1], &create->size)
          || img_throw (error, IMG_ERROR_USAGE,
-                       "bad size '%s': it must be a number of bytes, perhaps with k, M, G, T, P or "
-                       "E behind it",
+                       "bad size '%s': it must be a number of bytes below 8E, perhaps with k, M, "
+                       "G, T, P or E behind it",
                        safe);
 }
 

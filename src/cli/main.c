@@ -75,6 +75,15 @@ cut_off_command (int *argc, char **argv)
   return NULL;
 }
 
+/* An option that is not known may be one of a command that was to be run. */
+static void
+say_what_is_missing (GError *error)
+{
+  char *message = g_strconcat (error->message, " (there is no -- before a command to run)", NULL);
+  g_free (error->message);
+  error->message = message;
+}
+
 /* @params are the command's, with defaults. */
 static int
 run_with (const CliCommand *command, gpointer params, int argc, char **argv)
@@ -82,11 +91,17 @@ run_with (const CliCommand *command, gpointer params, int argc, char **argv)
   g_autofree char **operands = NULL;
   g_autoptr (GString) output = g_string_new (NULL);
   g_autoptr (GError) error = NULL;
+  char **to_run = NULL;
 
   if (command->command_offset != 0)
-    *(char ***)(void *)((char *)params + command->command_offset) = cut_off_command (&argc, argv);
+    *(char ***)(void *)((char *)params + command->command_offset) = to_run
+        = cut_off_command (&argc, argv);
   if (!cli_parse (argc, argv, command->options, params, &operands, &error))
-    return fail (error, command, command->usage_status);
+    {
+      if (command->command_offset != 0 && to_run == NULL)
+        say_what_is_missing (error);
+      return fail (error, command, command->usage_status);
+    }
   if (((CliCommon *)params)->help)
     {
       append_command_help (output, command);

@@ -189,6 +189,10 @@ disk.raw touch ran
 --fd=1 disk.raw disk.raw
 --fd=1 --locking=posix disk.raw
 END
+  run -125 --separate-stderr imgtool lock disk.raw sh -c true
+  expect_message "invalid option -- 'c' (there is no -- before a command to run)"
+  run -125 --separate-stderr imgtool lock -c disk.raw -- true
+  [[ ${stderr_lines[0]} == "imgtool: invalid option -- 'c'" ]]
   expect_status 125 imgtool lock
   [[ ! -e ran ]]
 }

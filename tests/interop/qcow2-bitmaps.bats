@@ -262,7 +262,7 @@ EOF
   done
   put there.qcow2 176 8 0
   run -1 --separate-stderr imgtool convert -f qcow2 -n -O qcow2 --bitmaps disk.qcow2 there.qcow2
-  expect_message "there is no room for them in its header"
+  expect_message "its header has more than one place for them"
   truncate -s 10M there.raw
   run -1 --separate-stderr imgtool convert -f qcow2 -n -O raw --bitmaps disk.qcow2 there.raw
   expect_message "format driver 'raw' does not support bitmaps"

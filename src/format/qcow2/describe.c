@@ -38,7 +38,7 @@ static void
 describe_strange_features (const Qcow2 *q, ImgDescription *description)
 {
   guint64 compatible = q->compatible & ~QCOW2_LAZY_REFCOUNTS;
-  guint64 autoclear = q->autoclear & ~(QCOW2_BITMAPS | QCOW2_RAW_DATA_FILE);
+  guint64 autoclear = q->autoclear & ~QCOW2_KNOWN_AUTOCLEAR;
 
   if (compatible != 0)
     img_description_add_feature (

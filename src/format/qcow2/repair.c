@@ -4,7 +4,6 @@
 #include "base/bytes.h"
 
 #define INCOMPATIBLE_AT 72
-#define KNOWN_AUTOCLEAR (QCOW2_BITMAPS | QCOW2_RAW_DATA_FILE)
 
 static void
 put_word (ImgPlan *plan, ImgStage stage, guint64 offset, guint64 value)
@@ -27,7 +26,7 @@ plan_header (const Qcow2Check *check, ImgRepair repair, ImgPlan *plan)
     autoclear &= ~QCOW2_RAW_DATA_FILE;
   /* Whoever does not know a feature and writes has to say that it is out of date. */
   if (plan->patches->len > 0 || autoclear != q->autoclear)
-    autoclear &= KNOWN_AUTOCLEAR;
+    autoclear &= QCOW2_KNOWN_AUTOCLEAR;
   if (autoclear != q->autoclear)
     put_word (plan, IMG_STAGE_CLEAR, QCOW2_AUTOCLEAR_AT, autoclear);
   if (result->corruptions == 0 && result->errors == 0

@@ -32,11 +32,34 @@ room_clear (Room *room)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Room, room_clear)
 
 static gboolean
-throw_room (const Qcow2 *q, GError **error)
+throw_room (const Qcow2 *q, const char *reason, GError **error)
 {
-  return img_throw (error, IMG_ERROR_UNSUPPORTED,
-                    "'%s' cannot get bitmaps: there is no room for them in its header",
-                    q->safe_path);
+  return img_throw (error, IMG_ERROR_UNSUPPORTED, "'%s' cannot get bitmaps: %s", q->safe_path,
+                    reason);
+}
+
+/* For an extension more, behind the @n that are there already, up to @end. */
+static gboolean
+find_place (const Qcow2 *q, Room *room, guint64 end, guint n, GError **error)
+{
+  static const char none[] = "there is no room for them in its header";
+  guint64 at = room->extension_at, needed = at + EXTENSION_LENGTH + EXTENSION_HEAD;
+  guint64 name_at = img_load_be64 (room->head + BACKING_AT);
+  guint64 name_length = img_load_be32 (room->head + BACKING_AT + 8);
+
+  room->is_there = n > 0;
+  if (n > 1) /* all would be read once there are bitmaps */
+    return throw_room (q, "its header has more than one place for them", error);
+  if (n == 1)
+    return (at + EXTENSION_LENGTH <= end
+            && img_load_be32 (room->head + at + 4) == EXTENSION_LENGTH - EXTENSION_HEAD)
+           || throw_room (q, "the place for them in its header is of another size", error);
+  if (name_at == 0 || needed <= name_at)
+    return needed <= q->cluster_size || throw_room (q, none, error);
+  /* The old name is not read as an extension while only an end stands before it. */
+  room->name_to = MAX (needed, name_at + name_length);
+  return (at + EXTENSION_HEAD <= name_at && room->name_to + name_length <= q->cluster_size)
+         || throw_room (q, none, error);
 }
 
 /* That the name is inside of the cluster was seen when it was read. */
@@ -50,29 +73,13 @@ find_room (const Qcow2 *q, Room *room, GError **error)
   if (room->head == NULL || !img_file_read (q->file, 0, room->head, length, error))
     return FALSE;
   guint64 name_at = img_load_be64 (room->head + BACKING_AT);
-  guint64 name_end = name_at + img_load_be32 (room->head + BACKING_AT + 8);
   gsize end = (gsize)(name_at != 0 ? name_at : cluster);
   if (q->header_length > end)
-    return throw_room (q, error);
-  guint64 at = q->header_length
-               + qcow2_extension_find (room->head + q->header_length, end - q->header_length,
-                                       QCOW2_EXTENSION_BITMAPS, &n);
-  guint64 needed = at + EXTENSION_LENGTH + EXTENSION_HEAD;
-  room->extension_at = at;
-  room->is_there = n > 0;
-  /* Of several all would be read once there are bitmaps. */
-  if (n > 0)
-    return n == 1 && at + EXTENSION_LENGTH <= end
-                   && img_load_be32 (room->head + at + 4) == EXTENSION_LENGTH - EXTENSION_HEAD
-               ? TRUE
-               : throw_room (q, error);
-  if (name_at == 0 || needed <= name_at)
-    return needed <= cluster ? TRUE : throw_room (q, error);
-  /* The old name is not read as an extension while only an end stands before it. */
-  room->name_to = MAX (needed, name_end);
-  return at + EXTENSION_HEAD <= name_at && room->name_to + (name_end - name_at) <= cluster
-             ? TRUE
-             : throw_room (q, error);
+    return throw_room (q, "its header is longer than it can be", error);
+  room->extension_at = q->header_length
+                       + qcow2_extension_find (room->head + q->header_length,
+                                               end - q->header_length, QCOW2_EXTENSION_BITMAPS, &n);
+  return find_place (q, room, end, n, error);
 }
 
 gboolean
@@ -109,8 +116,7 @@ gboolean
 qcow2_rewrite_add_bitmaps (const Qcow2Writer *w, GError **error)
 {
   const Qcow2 *q = w->previous->state;
-  guint64 autoclear = (q->autoclear & QCOW2_RAW_DATA_FILE) | QCOW2_BITMAPS;
-  guint64 word = GUINT64_TO_BE (autoclear);
+  guint64 word = GUINT64_TO_BE (QCOW2_BITMAPS); /* an image with a data file gets none */
   g_autoptr (GByteArray) bytes = g_byte_array_new ();
   g_auto (Room) room = { 0 };
 

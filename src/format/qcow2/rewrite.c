@@ -79,7 +79,7 @@ take_layout (Qcow2Writer *w, const Qcow2 *q, const ImgCreateOptions *options)
 static gboolean
 clear_unknown (const Qcow2Writer *w, const Qcow2 *q, GError **error)
 {
-  guint64 known = q->autoclear & (QCOW2_BITMAPS | QCOW2_RAW_DATA_FILE);
+  guint64 known = q->autoclear & QCOW2_KNOWN_AUTOCLEAR;
   guint64 word = GUINT64_TO_BE (known);
 
   return q->version < 3 || known == q->autoclear
