@@ -44,22 +44,23 @@ shim_faults() {
   done
 }
 
-# malloc_sweep KIND: each allocation fails, alone and with all that come later. GLib aborts then,
-# which may leave no more than a kill does.
+# malloc_sweep KIND: each allocation fails; and with it all that come later, which is tried at fewer of
+# them. GLib aborts then, which may leave no more than a kill does.
 malloc_sweep() {
-  local n kind=$1 later
+  local n kind=$1 later stride=$STEP
   ! is_sanitized || skip "needs: a program without a malloc of its own"
   shim -DFAULT_MALLOC
   copy_words "$kind"
   for later in '' +; do
     ALL_GONE=$later
-    for ((n = 1; n < 1000000; n += STEP)); do
+    for ((n = 1; n < 1000000; n += stride)); do
       reset_target "$kind"
       shimmed "malloc:ENOMEM:$n$later"
       fault_fired || break
       POINTS=$((POINTS + 1))
       judge "$kind" "$kind, allocation #$n$later" malloc
     done
+    ((STEP > 1)) || stride=16
   done
   ALL_GONE=''
 }
