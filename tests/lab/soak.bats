@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Many rounds of those who contend for an image on NFS, in a guest; "make check-lab-soak" plays 500,
-# which takes more than half an hour.
+# which take up to half an hour each.
 # shellcheck disable=SC2030,SC2031
 
 load ../cli/lib

@@ -143,6 +143,53 @@ image_now() {
   verdict 5
 }
 
+# bitmaps_of IMAGE: those that QEMU finds in it, "null" for none
+bitmaps_of() {
+  qemu-img info -f qcow2 --output=json "$1" | jq -c '."format-specific".data.bitmaps'
+}
+
+# written_into: mnt/t.raw has all of the old content or all of the new, with all bitmaps or none; its
+# snapshot is there
+written_into() {
+  qemu-img check -q -f qcow2 mnt/t.raw >/dev/null 2>&1 || [[ $? == 3 ]] || return 1
+  qemu-img convert -f qcow2 -O raw -l kept mnt/t.raw kept.raw && cmp kept.raw into.raw || return 1
+  [[ $(bitmaps_of mnt/t.raw) == "$(bitmaps_of src.qcow2)" ]] && finished=$((finished + 1)) ||
+    [[ $(bitmaps_of mnt/t.raw) == null ]] || return 1
+  qemu-img compare -q -f qcow2 -F raw mnt/t.raw src.raw ||
+    { [[ $(bitmaps_of mnt/t.raw) == null ]] && qemu-img compare -q -f qcow2 -F raw mnt/t.raw into.raw; }
+}
+
+@test "power cut: before each call, into an image that is there: the old content or the new" {
+  local finished=0 step=$((${CUTS:-0} > 20 ? 1 : 3))
+  require jq
+  disk ext4
+  as_qcow2
+  for name in b0 b1; do
+    qemu-img bitmap --add -g 32k src.qcow2 $name
+    qemu-io -f qcow2 -c "read -q 0 64k" -c "write -q -P 7 6M 64k" src.qcow2
+  done
+  qemu-img convert -f qcow2 -O raw src.qcow2 src.raw
+  cp old.raw into.raw
+  truncate -s 8M into.raw
+  qemu-img convert -f raw -O qcow2 into.raw into.qcow2
+  qemu-img snapshot -c kept into.qcow2
+  COPY=(convert -n --bitmaps -f qcow2 -O qcow2)
+  for group in write resize sync; do
+    for ((n = 1; n < 60; n += step)); do
+      cp into.qcow2 mnt/t.raw
+      sync -f mnt
+      start_faulty "$group:stop:$n:mnt" "${COPY[@]}" -m 1 src.qcow2 mnt/t.raw
+      wait_stopped || { go_on && break; }
+      cut_now
+      power_returns
+      cuts=$((cuts + 1))
+      written_into || { wrong=$((wrong + 1)) && echo "before $group #$n"; }
+    done
+  done
+  echo "# $finished with all bitmaps"
+  verdict 6
+}
+
 # at_random TYPE
 at_random() {
   local begin whole
