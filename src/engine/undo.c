@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/fd.h"
 #include "base/text.h"
+#include "file/place.h"
 
 /* The file begins with this; a record follows the other. All numbers are big endian. */
 static const char magic[16] = "imgtool undo 1\n";
@@ -42,14 +43,22 @@ store (guint8 *at, guint64 value)
 ImgUndo *
 img_undo_new (const char *path, GError **error)
 {
-  g_autoptr (ImgUndo) undo = g_new0 (ImgUndo, 1);
+  g_autoptr (ImgPlace) place = img_place_find (path, error);
+  if (place == NULL)
+    return NULL;
 
+  g_autoptr (ImgUndo) undo = g_new0 (ImgUndo, 1);
   undo->safe_path = img_text_escape (path, -1);
-  undo->fd = open (path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, 0600);
+  undo->fd = openat (place->folder, place->name,
+                     O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, 0600);
   if (undo->fd < 0)
     return img_null_throw_errno (error, "cannot make the undo file '%s'", undo->safe_path);
   if (!img_fd_write_all (undo->fd, magic, sizeof magic))
     return img_null_throw_errno (error, "cannot write to the undo file '%s'", undo->safe_path);
+  /* fsync(2) of a file need not bring its name to the disk. */
+  if (!img_place_flush (place, undo->fd))
+    return img_null_throw_errno (error, "cannot bring the name of the undo file '%s' to the disk",
+                                 undo->safe_path);
   return g_steal_pointer (&undo);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What a repair overwrote, in a file, so that it can be put back.
  *
- * The file is on the disk before the image changes. It has a record for each place that is written,
- * with the bytes before and after; putting back looks first whether each place still has one of the
- * two, and whether the image is otherwise as the repair left it. */
+ * The file and its name are on the disk before the image changes. It has a record for each place
+ * that is written, with the bytes before and after; putting back looks first whether each place
+ * still has one of the two, and whether the image is otherwise as the repair left it. */
 #pragma once
 
 #include "disk/plan.h"
@@ -11,7 +11,7 @@
 
 typedef struct ImgUndo ImgUndo;
 
-/* A new file at @path, which must not exist. */
+/* A new file at @path, which must not exist; its name is on the disk then. */
 G_GNUC_WARN_UNUSED_RESULT
 ImgUndo *img_undo_new (const char *path, GError **error);
 void img_undo_free (ImgUndo *undo);

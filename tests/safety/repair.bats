@@ -105,6 +105,33 @@ faulty() {
   done
 }
 
+@test "the name of the undo file is on the disk before the image changes" {
+  require strace
+  damaged low
+  cp disk.qcow2 before.qcow2
+  mkdir folder
+  status=0
+  faulty "sync:EIO:1:folder" check -q -r all --undo-file=folder/undo disk.qcow2 2>err || status=$?
+  [[ $status == 1 ]]
+  grep -qx "imgtool: cannot bring the name of the undo file 'folder/undo' to the disk: Input/output error" err
+  cmp disk.qcow2 before.qcow2
+  rm folder/undo
+  strace -f -y -qq -o trace -e trace=fsync,pwrite64,pwritev2 "$IMGTOOL" check --no-sandbox -q -r all \
+    --undo-file=folder/undo disk.qcow2
+  sed -n 's/^[0-9]* *\([a-z0-9]*\)([0-9]*<[^>]*\/\([^/>]*\)>.*= [0-9]*$/\1 \2/p' trace | uniq >calls
+  [[ $(head -n 2 calls) == "fsync folder"$'\n'"fsync undo" ]]
+  grep -q "^pwrite.* disk.qcow2" calls
+  # Also where the folder cannot be read, but be written to; root can read it.
+  if [[ $(id -u) != 0 ]]; then
+    cp before.qcow2 disk.qcow2
+    rm folder/undo
+    chmod 300 folder
+    run -0 imgtool check -q -r all --undo-file=folder/undo disk.qcow2
+    chmod 700 folder
+    [[ -s folder/undo ]]
+  fi
+}
+
 @test "two repairs are undone one after the other, and a copy is, once that is said" {
   damaged mixed
   cp disk.qcow2 before.qcow2

@@ -219,7 +219,8 @@ knows_uses (const Qcow2Check *check, GError **error)
   const ImgCheckResult *result = check->result;
   const char *reason = NULL;
 
-  if (check->n_lost == 0 && result->errors == 0)
+  if (check->n_lost == 0 && result->errors == 0 && result->n_of_kind[IMG_FINDING_OVERFLOW] == 0
+      && !check->is_uncounted)
     return TRUE;
   for (guint i = 0; i < result->findings->len && reason == NULL; i++)
     {
