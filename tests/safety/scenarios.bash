@@ -69,22 +69,25 @@ one_process() {
     one_process=("$2" --no-sandbox "${@:3}")
 }
 
-# faulty FAULT ARG...: the same with one of its calls going wrong (see fault-shim.c)
+# faulty FAULT ARG...: the same with one of its calls going wrong (see fault-shim.c); what it says is
+# in tool.out and tool.err, or $said.out and $said.err
 faulty() {
   local fault=$1
   shift
   one_process "$fault" "$@"
   set -- "${one_process[@]}"
   code=0
-  rm -f fault.log
+  : >fault.log
   timeout --foreground -s KILL 60 env "FAULT=$fault" "FAULT_LOG=$PWD/fault.log" "LD_PRELOAD=$SHIM" \
     "ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0" \
-    "$TOOL" "$@" >tool.out 2>tool.err </dev/null || code=$?
+    "$TOOL" "$@" >"${said:-tool}.out" 2>"${said:-tool}.err" </dev/null || code=$?
 }
 
-# fault_fired: the last call of faulty had its fault
+# fault_fired: the last call of faulty had its fault. Without a process more: there are thousands.
 fault_fired() {
-  grep -q ' FAULT$' fault.log 2>/dev/null
+  local log=
+  [[ ! -e fault.log ]] || IFS= read -r -d '' log <fault.log || :
+  [[ $log == *" FAULT"$'\n'* ]]
 }
 
 # start_faulty FAULT ARG...: in the background, tool_pid; a fault "stop" lets others have their turn

@@ -66,9 +66,8 @@ copy_words() {
 }
 
 reset_target() {
-  rm -f fault.log
   case $1 in
-    repair*) rm -f undo && cp before.qcow2 disk.qcow2 ;;
+    repair*) no_leftovers undo && cp before.qcow2 disk.qcow2 ;;
     undo) cp want.undo undo && cp -p want.qcow2 disk.qcow2 ;;
   esac
 }
@@ -77,6 +76,7 @@ reset_target() {
 undisturbed() {
   copy_words "$1"
   reset_target "$1"
+  INODE=$(stat -c %i disk.qcow2)
   code=0
   timeout --foreground 60 "${WORDS[@]}" >want.out 2>want.err </dev/null || code=$?
   [[ $code == "$WANT_CODE" ]] || { cat want.err >&2; return 1; }
@@ -89,6 +89,9 @@ MOST='p?read.*|p?write.*|openat|fsync|fcntl|ftruncate'
 each_fails() {
   undisturbed "$1"
   record "$1"
+  # The kernel closes whatever it answers. With strace it does not, and a guard that reads from its own
+  # pipe then waits for ever.
+  [[ $1 != lock ]] || unset 'CALLS[close]'
   if [[ ${SWEEP-} == long ]]; then
     sweep "$1" '.*' error=EIO error=EINTR error=EAGAIN
     sweep "$1" "$MOST" error=ENOSPC error=EACCES error=ENOMEM
@@ -101,7 +104,8 @@ each_fails() {
 
 # is_unlocked: nobody has a lock on disk.qcow2
 is_unlocked() {
-  ! grep -q ":$(stat -c %i disk.qcow2) " /proc/locks
+  slurp /proc/locks
+  [[ $REPLY != *":$INODE "* ]]
 }
 
 # judge KIND POINT CALL: after a fault in CALL

@@ -84,7 +84,7 @@ fate_into() {
 }
 
 reset_target() {
-  rm -f work/.t.*.imgtool-* work/t.data
+  no_leftovers work/.t.*.imgtool-* work/t.data
   case $1 in
     into) cp into.qcow2 work/t.raw ;;
     old) cp old.qcow2 work/t.raw ;;
@@ -93,7 +93,7 @@ reset_target() {
       [[ ! $DATA ]] || cp old.raw "$DATA" # which must not be taken for the new image's
       ;;
     device) dd if=old.qcow2 of="$TARGET" bs=1M status=none ;;
-    *) rm -f work/t.raw ;;
+    *) no_leftovers work/t.raw ;;
   esac
 }
 

@@ -6,11 +6,10 @@
 
 # shimmed FAULT: WORDS with that fault; sets code
 shimmed() {
+  local said=copy
   TOOL=$IMGTOOL
-  rm -f trace.log # said_why looks at both
+  : >trace.log # said_why looks at both
   { faulty "$1" "${WORDS[@]:1}"; } 2>/dev/null # the shell would tell of a signal
-  mv tool.out copy.out
-  mv tool.err copy.err
 }
 
 # shim_sweep KIND GROUP FAULT...: each call of that group of the shim's, until there is none left

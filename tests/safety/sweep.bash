@@ -52,9 +52,17 @@ step() {
   [[ ${SWEEP-} != long ]] || STEP=1
 }
 
+# no_leftovers FILE...: removes them, if there are any: there are thousands of points
+no_leftovers() {
+  local name
+  for name; do
+    [[ ! -e $name && ! -L $name ]] || { rm -f "$@" && return; }
+  done
+}
+
 # reset_target KIND: as it is before the copy
 reset_target() {
-  rm -f work/t.raw work/.t.raw.imgtool-*
+  no_leftovers work/t.raw work/.t.raw.imgtool-*
   case $1 in
     old) cp old.raw work/t.raw ;;
     in-place) truncate -s "$(stat -c %s src.raw)" work/t.raw ;;
@@ -155,18 +163,26 @@ judge() {
 # has none for the message either, and comes to the end of its stack instead.
 out_of_memory() {
   case $code in
-    133 | 134) grep -qE 'GLib(-ERROR.*failed to allocate| .*Cannot allocate memory)' copy.err || [[ $ALL_GONE ]] ;;
+    133 | 134) slurp copy.err && [[ $ALL_GONE || $REPLY =~ $GLIB_IS_OUT_OF_MEMORY ]] ;;
     139) [[ $ALL_GONE ]] ;;
     *) return 1 ;;
   esac
 }
+GLIB_IS_OUT_OF_MEMORY='GLib(-ERROR[^'$'\n'']*failed to allocate| [^'$'\n'']*Cannot allocate memory)'
 
 # said_why: one message, with a hint below it perhaps, unless it is the message that could not be
 # written
 said_why() {
-  grep -qs '^[0-9 ]*write(2, .*INJECTED' trace.log ||
-    grep -qsE '^write .*(tool|copy)\.err .* FAULT$' fault.log || out_of_memory ||
-    [[ $(grep '^imgtool: ' copy.err | grep -cv 'imgtool: warning: ') == 1 && $(wc -l <copy.err) -le 3 ]]
+  local line lines=0 messages=0
+  slurp copy.err
+  while IFS= read -r line; do
+    lines=$((lines + 1))
+    [[ $line != 'imgtool: '* || $line == *'imgtool: warning: '* ]] || messages=$((messages + 1))
+  done <<<"${REPLY%$'\n'}"
+  ((messages != 1 || lines > 3)) || return 0
+  out_of_memory ||
+    grep -qs '^[0-9 ]*write(2, .*INJECTED' trace.log ||
+    grep -qsE '^write .*(tool|copy)\.err .* FAULT$' fault.log
 }
 
 # sweep KIND CALL-PATTERN FAULT...: each call whose name matches, each time it comes, with each fault
