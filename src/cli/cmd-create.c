@@ -46,7 +46,7 @@ static const CliOption options[] = {
   CLI_ROW_VERBOSE (Params, common),
   { 'b', "backing", CLI_FILE, "FILE", "what is not in the image is in FILE: needs -F",
     cli_set_string, offsetof (Params, backing), NULL },
-  { 'F', "backing-format", CLI_VALUE, "FMT", "the format of that file", cli_set_string,
+  { 'F', "backing-format", CLI_VALUE, "FMT", "the format of that file", cli_set_format,
     offsetof (Params, backing_format), cli_format_choices },
   { 'u', "backing-unsafe", CLI_NO_VALUE, NULL,
     "do not look at the backing file, which need not exist: needs SIZE", cli_set_flag,

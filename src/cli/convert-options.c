@@ -174,7 +174,7 @@ const CliOption cli_convert_options[] = {
   { 'B', "backing", CLI_FILE, "FILE",
     "store only what differs from FILE, the backing file of the target: needs -F", cli_set_string,
     FIELD (backing), NULL },
-  { 'F', "backing-format", CLI_VALUE, "FMT", "the format of that file", cli_set_string,
+  { 'F', "backing-format", CLI_VALUE, "FMT", "the format of that file", cli_set_format,
     FIELD (backing_format), cli_format_choices },
   { 'l', "source-snapshot", CLI_VALUE, "SNAPSHOT",
     "copy the disk as it was in this internal snapshot, by ID or name", cli_set_string,

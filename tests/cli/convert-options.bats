@@ -165,7 +165,8 @@ refuses() {
     expect_message "the format "
     [[ $stderr != *Try* ]]
   done
-  for option in -f -O --format --source-format --target-format; do
+  for option in -f -O --format --source-format --target-format "-O qcow2 -B base.raw -F"; do
+    # shellcheck disable=SC2086
     refuses "no such format" $option nonsense disk.raw copy.raw
   done
   refuses "the format vdi is not supported yet" \
