@@ -16,11 +16,9 @@ setup_file() {
 cost() {
   local wanted=$1 limit=268435456
   shift
-  is_sanitized && limit=unlimited
-  run "-$wanted" --separate-stderr timeout 60 /usr/bin/time -o cost -f '%M %U %S' \
-    prlimit --as=$limit "$IMGTOOL" "$@"
-  read -r PEAK user system < <(tail -n 1 cost)
-  MS=$(awk -v u="$user" -v s="$system" 'BEGIN { print int ((u + s) * 1000) }')
+  ! is_sanitized || limit=0
+  run "-$wanted" --separate-stderr "$TOOLS/within" 60 $limit 0 cost "$IMGTOOL" "$@"
+  read -r PEAK MS <cost
   echo "$*: $PEAK KiB, $MS ms"
 }
 
@@ -44,7 +42,6 @@ convert_costs_little() {
 }
 
 @test "snapshots: 65536 of them, and a table of 64 MiB of names" {
-  require /usr/bin/time prlimit
   $MAKE disk.qcow2 snapshots=65536
   info_costs_little disk.qcow2 0 2
   run -0 imgtool info --output=json disk.qcow2
@@ -66,7 +63,6 @@ convert_costs_little() {
 }
 
 @test "bitmaps: 65535 of them, with short names and with long ones" {
-  require /usr/bin/time prlimit
   for name in 1 1023; do
     for byte in 65 1 255; do
       $MAKE disk.qcow2 bitmaps=65535 name=$name byte=$byte
@@ -78,7 +74,6 @@ convert_costs_little() {
 }
 
 @test "headers: thousands of extensions, long names" {
-  require /usr/bin/time prlimit
   $MAKE disk.qcow2 bits=21 extensions=260000
   info_costs_little disk.qcow2 0 2
   for byte in 65 1 255; do
@@ -92,7 +87,6 @@ convert_costs_little() {
 }
 
 @test "sizes: the largest L1 table, and a raw disk of 15 TiB" {
-  require /usr/bin/time prlimit
   $MAKE disk.qcow2 bits=9 l1=4194304
   info_costs_little disk.qcow2
   convert_costs_little 0 disk.qcow2
@@ -103,7 +97,7 @@ convert_costs_little() {
 }
 
 @test "compressed clusters of 2 MiB, with as many workers as there can be" {
-  require /usr/bin/time prlimit zstd
+  require zstd
   for kind in zlib zstd; do
     $MAKE disk.qcow2 bits=21 clusters=$kind count=64 size=$((128 << 20))
     info_costs_little disk.qcow2
@@ -129,7 +123,7 @@ make_chain() {
 
 # chain_costs_little BITS KIND: one of 64 images, read by few workers and by many
 chain_costs_little() {
-  require /usr/bin/time prlimit zstd
+  require zstd
   make_chain "$1" "$2" 64
   info_costs_little 64.qcow2 0 2
   cost 0 info -b --output=json 64.qcow2
@@ -152,7 +146,6 @@ chain_costs_little() {
 }
 
 @test "a chain of three with large clusters is read by several workers" {
-  require /usr/bin/time prlimit
   make_chain 21 zlib 3
   convert_costs_little 0 3.qcow2
   [[ $(tr -d A <got.raw | wc -c) == 0 ]]

@@ -31,18 +31,18 @@ declare -a COMPLAINTS=()
 LARGEST=$((256 << 20)) # what is larger is not read whole
 
 hostile_setup() {
-  require /usr/bin/time prlimit jq perl qemu-img
+  require jq perl qemu-img
   LOGS=$DIR/logs BASES=$BATS_FILE_TMPDIR/bases
   mkdir -p "$LOGS" "$BASES" out
   echo 'nobody is to read this' >stdin
-  LIMITED=1 SLOWER=1 WRAPPER=() MORE_OPTIONS=()
+  LIMITED=1 SLOWER=1 MEMORY=$((256 << 20)) WRAPPER=() MORE_OPTIONS=()
   if [[ ${HOSTILE-} == valgrind ]]; then
     require valgrind
     WRAPPER=(valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite)
     MORE_OPTIONS=(--no-sandbox)
   fi
   if ((${#WRAPPER[@]})) || is_sanitized; then
-    LIMITED=0 SLOWER=10
+    LIMITED=0 SLOWER=10 MEMORY=0
   fi
 }
 
@@ -57,28 +57,33 @@ complain() {
 
 # tried FORM MILLISECONDS KIB WORDS...: runs imgtool, and sets code to its status. Its output is in
 # $LOGS/CASE.FORM.out and .err. The time is that of the processor, which does not depend on who else
-# is busy; the clock on the wall only ends what hangs.
+# is busy; the clock on the wall only ends what hangs. There are thousands of runs: what they say is
+# looked at without more processes.
 tried() {
-  local form=$1 most_ms=$2 most_kib=$3 log=$LOGS/$CASE.$1 peak user system
-  local -a limits=()
+  local form=$1 most_ms=$2 most_kib=$3 log=$LOGS/$CASE.$1 peak ms line said='' stray=''
   shift 3
-  ((!LIMITED)) || limits=(prlimit --as=268435456 ${FILE_LIMIT:+--fsize="$FILE_LIMIT"})
   code=0
-  timeout -s KILL $((40 * SLOWER)) /usr/bin/time -q -o "$DIR/cost" -f '%M %U %S' "${limits[@]}" \
+  "$TOOLS/within" $((40 * SLOWER)) "$MEMORY" "${FILE_LIMIT:-0}" "$DIR/cost" \
     "${WRAPPER[@]}" "$IMGTOOL" "$1" "${MORE_OPTIONS[@]}" "${@:2}" <"$DIR/stdin" >"$log.out" 2>"$log.err" || code=$?
   RUNS=$((RUNS + 1))
   if ((code > 63)); then
     complain "$form: status $code: a signal, a hang or a report"
     return 0
   fi
-  ((code != 1)) || grep -q '^imgtool: ' "$log.err" || complain "$form: failed without a message"
-  [[ $1 == check ]] || ! grep -qavE '^(imgtool: |  )' "$log.err" ||
-    complain "$form: $(grep -avE '^(imgtool: |  )' "$log.err" | head -c 300)"
+  while IFS= read -r line || [[ $line ]]; do
+    case $line in
+      'imgtool: '*) said=1 ;;
+      '  '*) ;;
+      *) stray=${stray:-$line} ;;
+    esac
+  done <"$log.err"
+  ((code != 1)) || [[ $said ]] || complain "$form: failed without a message"
+  [[ $1 == check || ! $stray ]] || complain "$form: ${stray:0:300}"
   # A format without a check has no JSON of it either.
   [[ $form != *.json || $code == 1 || $code == 63 || -s $log.out ]] || complain "$form: no JSON"
   ((LIMITED)) || return 0
-  read -r peak user system < <(tail -n 1 "$DIR/cost")
-  ((10#${user/./} + 10#${system/./} <= most_ms / 10)) || complain "$form: $user s + $system s"
+  read -r peak ms <"$DIR/cost"
+  ((ms <= most_ms)) || complain "$form: $ms ms"
   ((peak <= most_kib)) || complain "$form: a peak of $peak KiB"
 }
 
