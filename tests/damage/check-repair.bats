@@ -213,6 +213,37 @@ expect_lines() {
   qemu-io -f qcow2 -c "read -q -P 1 0 1M" disk.qcow2
 }
 
+@test "clusters that a wrong bitmap may have are no leaks, and no table is at offset 0" {
+  make_image
+  qemu-img bitmap --add disk.qcow2 changes
+  qemu-io -f qcow2 -c "write -q -P 2 1M 1M" disk.qcow2
+  local entry
+  entry=$(bitmap_directory disk.qcow2)
+  local table
+  table=$(get disk.qcow2 "$entry" 8)
+  put disk.qcow2 "$entry" 8 0
+  run -2 --separate-stderr imgtool check --output=json disk.qcow2
+  jq -e '.["finding-counts"] | .bitmap == 1 and (.overlap // 0) == 0' <<<"$output"
+  run -2 --separate-stderr imgtool check -r all disk.qcow2
+  grep -Eq "[1-9][0-9]* leaked clusters were found" <<<"$output"
+  # Put right, nothing is missing.
+  put disk.qcow2 "$entry" 8 "$table"
+  run -0 imgtool check disk.qcow2
+  qemu-img check -q disk.qcow2
+}
+
+@test "a bitmap of a disk that is no multiple of a sector" {
+  # One cluster has all the bits of 2 MiB; the tables are for some more.
+  qemu-img create -q -f qcow2 -o cluster_size=512 disk.qcow2 $(((2 << 20) + 512))
+  set_field disk.qcow2 size $((2 << 20))
+  qemu-img bitmap --add -g 512 disk.qcow2 changes
+  set_field disk.qcow2 size $(((2 << 20) + 100))
+  qemu-img check -q disk.qcow2
+  run -0 imgtool check disk.qcow2
+  set_field disk.qcow2 size $(((2 << 20) + 512))
+  run -2 imgtool check disk.qcow2
+}
+
 @test "refcounts past the end of the file" {
   make_image
   put disk.qcow2 "$(refcount_at disk.qcow2 1000)" 2 1
