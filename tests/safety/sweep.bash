@@ -149,8 +149,8 @@ judge() {
     case $kind:$fate in
       *:"plausible wreck"*) finding "$point" "$fate" ;;
       new:"no target" | old:"old target intact" | in-place:* | into:* | device:* | stdout:*) ;;
-      # It has its name already, and says that this may not last.
-      *:"target complete") grep -q 'power' copy.err || finding "$point" "$fate" ;;
+      # It has its name already, and says that this may not last, or came to an end like a kill.
+      *:"target complete") out_of_memory || grep -q 'power' copy.err || finding "$point" "$fate" ;;
       *) finding "$point" "$fate" ;;
     esac
     said_why || finding "$point" "$(wc -l <copy.err) lines of messages"
