@@ -26,6 +26,7 @@ command_sources() {
   chmod +x show-locks
   sync ./*.qcow2 # or their size on the disk changes while it is told
   sha256sum ./*.qcow2 >sources.sums
+  INODE=$(stat -c %i disk.qcow2)
 }
 
 # repair_sources KIND: disk.qcow2 is damaged like that, its right repair is want.qcow2
@@ -36,6 +37,7 @@ repair_sources() {
   imgtool check -q -r all --undo-file=want.undo disk.qcow2
   cp -p disk.qcow2 want.qcow2
   cp before.qcow2 disk.qcow2
+  INODE=$(stat -c %i disk.qcow2)
 }
 
 copy_words() {
@@ -76,7 +78,6 @@ reset_target() {
 undisturbed() {
   copy_words "$1"
   reset_target "$1"
-  INODE=$(stat -c %i disk.qcow2)
   code=0
   timeout --foreground 60 "${WORDS[@]}" >want.out 2>want.err </dev/null || code=$?
   [[ $code == "$WANT_CODE" ]] || { cat want.err >&2; return 1; }
@@ -102,7 +103,7 @@ each_fails() {
   fi
 }
 
-# is_unlocked: nobody has a lock on disk.qcow2
+# is_unlocked: nobody has a lock on disk.qcow2, which is always the same file
 is_unlocked() {
   slurp /proc/locks
   [[ $REPLY != *":$INODE "* ]]
