@@ -77,7 +77,7 @@ tried() {
     case $line in
       'imgtool: '*) said=1 ;;
       '  '*) ;;
-      *) stray=${stray:-$line} ;;
+      *) stray=${stray:-${line:-an empty line}} ;;
     esac
   done <"$log.err"
   ((code != 1)) || [[ $said ]] || complain "$form: failed without a message"
