@@ -84,7 +84,7 @@ small_disk() {
 
 @test "full disk: ext4, through the last MiB, to a new target" {
   small_disk ext4
-  every 2
+  every 7
   levels $step mnt
   ((full >= 256 / step))
 }
@@ -92,14 +92,14 @@ small_disk() {
 @test "full disk: btrfs, through the last MiB, to a new target" {
   require btrfs
   small_disk btrfs
-  every 16
+  every 24
   levels $step mnt
   ((full >= 256 / step))
 }
 
 @test "full disk: ext4, over an old target, which is kept" {
   small_disk ext4
-  every 7
+  every 13
   levels $step mnt old
   ((full >= 256 / step))
 }
@@ -107,7 +107,7 @@ small_disk() {
 @test "full disk: btrfs, over an old target, which is kept" {
   require btrfs
   small_disk btrfs
-  every 16
+  every 24
   levels $step mnt old
   ((full >= 256 / step))
 }
@@ -115,7 +115,7 @@ small_disk() {
 @test "full disk: ext4, qcow2" {
   small_disk ext4
   as_qcow2 -o cluster_size=4k
-  every 11
+  every 16
   levels $step mnt
   ((full >= 256 / step))
 }
@@ -123,7 +123,7 @@ small_disk() {
 @test "full disk: ext4, compressed qcow2, over an old target, which is kept" {
   small_disk ext4
   as_qcow2 -c -o cluster_size=4k
-  every 5
+  every 8
   levels $step mnt old
   ((full >= 40 / step))
 }
@@ -132,7 +132,7 @@ small_disk() {
   require btrfs
   small_disk btrfs
   as_qcow2
-  every 20
+  every 28
   levels $step mnt
   ((full >= 256 / step))
 }

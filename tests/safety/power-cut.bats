@@ -35,7 +35,7 @@ look() {
 after_success() {
   disk "$1"
   (($# == 1)) || as_qcow2 "${@:2}"
-  for ((i = 0; i < ${CUTS:-6}; i++)); do
+  for ((i = 0; i < ${CUTS:-3}; i++)); do
     for kind in new old; do
       begin_with $kind
       code=0
@@ -45,7 +45,7 @@ after_success() {
       look $kind "after the end"
     done
   done
-  verdict $((${CUTS:-6} * 2))
+  verdict $((${CUTS:-3} * 2))
 }
 
 @test "power cut: right after exit 0, ext4" {
@@ -101,12 +101,12 @@ at_calls() {
 }
 
 @test "power cut: right after exit 0, qcow2 on ext4" {
-  CUTS=${CUTS:-3}
+  CUTS=${CUTS:-2}
   after_success ext4 -o compat=1.1
 }
 
 @test "power cut: right after exit 0, qcow2 on XFS" {
-  CUTS=${CUTS:-3}
+  CUTS=${CUTS:-2}
   after_success xfs -c
 }
 
@@ -198,7 +198,7 @@ at_random() {
   begin=$(now_us)
   "$IMGTOOL" "${COPY[@]}" src.raw mnt/t.raw
   whole=$(($(now_us) - begin))
-  for ((i = 0; i < ${CUTS:-6} * 2; i++)); do
+  for ((i = 0; i < ${CUTS:-3} * 2; i++)); do
     for kind in new old; do
       begin_with $kind
       "$IMGTOOL" "${COPY[@]}" src.raw mnt/t.raw >/dev/null 2>&1 &
@@ -208,7 +208,7 @@ at_random() {
       look $kind "at some time"
     done
   done
-  verdict 20
+  verdict $((${CUTS:-3} * 4))
 }
 
 @test "power cut: at random times, ext4" {

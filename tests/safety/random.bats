@@ -89,7 +89,7 @@ begin_at_random() {
 # over_old_data TARGET: it has other data in it, and the copy is written in place
 over_old_data() {
   local i size options
-  for ((i = 0; i < ${RANDOM_COPIES:-40} / 2; i++)); do
+  for ((i = 0; i < ${RANDOM_COPIES:-16} / 2; i++)); do
     layout src.raw
     size=$(stat -c %s src.raw)
     dd if=data of="$1" bs=1M conv=notrunc status=none
@@ -107,7 +107,7 @@ over_old_data() {
 copies() {
   local i
   begin_at_random
-  for ((i = 0; i < ${RANDOM_COPIES:-40}; i++)); do
+  for ((i = 0; i < ${RANDOM_COPIES:-16}; i++)); do
     copy_at_random "$1" $i
   done
 }

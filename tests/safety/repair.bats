@@ -121,15 +121,15 @@ faulty() {
   sed -n 's/^[0-9]* *\([a-z0-9]*\)([0-9]*<[^>]*\/\([^/>]*\)>.*= [0-9]*$/\1 \2/p' trace | uniq >calls
   [[ $(head -n 2 calls) == "fsync folder"$'\n'"fsync undo" ]]
   grep -q "^pwrite.* disk.qcow2" calls
-  # Also where the folder cannot be read, but be written to; root can read it.
-  if [[ $(id -u) != 0 ]]; then
-    cp before.qcow2 disk.qcow2
-    rm folder/undo
-    chmod 300 folder
-    run -0 imgtool check -q -r all --undo-file=folder/undo disk.qcow2
-    chmod 700 folder
-    [[ -s folder/undo ]]
-  fi
+  # Also where the folder can be written to, but not be read; root could read it.
+  require root
+  imgtool_for_nobody
+  cp before.qcow2 disk.qcow2
+  rm folder/undo
+  chown 65534 . folder disk.qcow2
+  chmod 300 folder
+  run -0 as_nobody bin/imgtool check -q -r all --undo-file=folder/undo disk.qcow2
+  [[ -s folder/undo ]]
 }
 
 @test "two repairs are undone one after the other, and a copy is, once that is said" {

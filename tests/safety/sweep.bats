@@ -39,61 +39,61 @@ errors() {
 }
 
 @test "sweep: each call fails, to a new target" {
-  step 3
+  step 7
   errors new
-  sweep_verdict 80
-}
-
-@test "sweep: each call fails, over an old target" {
-  step 6
-  errors old
-  sweep_verdict 60
-}
-
-@test "sweep: each call fails, writing in place" {
-  step 6
-  errors in-place
   sweep_verdict 40
 }
 
+@test "sweep: each call fails, over an old target" {
+  step 13
+  errors old
+  sweep_verdict 30
+}
+
+@test "sweep: each call fails, writing in place" {
+  step 13
+  errors in-place
+  sweep_verdict 20
+}
+
 @test "sweep: each call fails, to standard output" {
-  step 5
+  step 11
   errors stdout
-  sweep_verdict 25
+  sweep_verdict 12
 }
 
 @test "sweep: each call fails, from a qcow2 image" {
   require qemu-img
   sweep_sources
   qcow2_source
-  step 29
+  step 59
   errors new
   errors old
-  sweep_verdict 40
+  sweep_verdict 20
 }
 
 @test "sweep: killed before each call, new and old target" {
   require strace
   sweep_sources
-  step 3
+  step 7
   record new
   kill_sweep new
-  step 7
+  step 13
   record old
   kill_sweep old
-  sweep_verdict 60
+  sweep_verdict 30
 }
 
 @test "sweep: killed before each call, from a qcow2 image" {
   require strace qemu-img
   sweep_sources
   qcow2_source
-  step 29
+  step 59
   for kind in new old; do
     record $kind
     kill_sweep $kind
   done
-  sweep_verdict 30
+  sweep_verdict 12
 }
 
 @test "sweep: killed at random" {
@@ -102,8 +102,8 @@ errors() {
   truncate -s 8M src.raw
   cp src.raw src.copy
   for kind in new old; do
-    random_kills $kind $((${KILLS:-50} / 2))
-    ((KILLED > ${KILLS:-50} / 20))
+    random_kills $kind $((${KILLS:-30} / 2))
+    ((KILLED > ${KILLS:-30} / 20))
   done
-  sweep_verdict "${KILLS:-50}"
+  sweep_verdict "${KILLS:-30}"
 }
