@@ -55,12 +55,13 @@ there_is() {
   hostile backing-zero overlay ok,err unsafe ok err backing /dev/zero
   hostile backing-urandom overlay ok,err unsafe ok err backing /dev/urandom
   hostile backing-tty overlay ok,err unsafe ok err backing /dev/tty
-  hostile backing-link-to-proc overlay ok,err unsafe ok err link_to /proc/self/fd/0
+  # valgrind does not know openat2(2): as before Linux 5.6, the link is followed.
+  [[ ${HOSTILE-} == valgrind ]] || hostile backing-link-to-proc overlay ok,err unsafe ok err link_to /proc/self/fd/0
   hostile backing-link-to-zero overlay ok,err unsafe ok err link_to /dev/zero
   hostile backing-fifo overlay ok,err unsafe ok err there_is fifo
   hostile backing-folder overlay ok,err unsafe ok err there_is folder
   hostile backing-socket overlay ok,err unsafe ok err there_is socket
-  hostile_verdict 27
+  hostile_verdict 26
 }
 
 @test "hostile images: names of backing files" {
